@@ -1,0 +1,209 @@
+"""The losses: least-squares GAN, InfoNCE between matching nodes, and the patch-wise graph contrastive loss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gcl.graph import (
+    DenseTAGConv,
+    SharedTopKPooling,
+    add_self_loops,
+    density,
+    gate,
+    identity_adjacency,
+    similarity_adjacency,
+    two_hop_adjacency,
+)
+
+
+def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """Least squares: ``0.5 * (mean(D(fake)^2) + mean((D(real) - 1)^2))`` of the two score maps."""
+    return 0.5 * (fake.square().mean() + (real - 1).square().mean())
+
+
+def generator_loss(fake: Tensor) -> Tensor:
+    """Least squares: ``mean((D(fake) - 1)^2)`` of the score map."""
+    return (fake - 1).square().mean()
+
+
+def info_nce(inputs: Tensor, outputs: Tensor, temperature: float) -> Tensor:
+    """Symmetric InfoNCE between matching nodes, negatives being the other nodes of the same image.
+
+    Cross-entropy of ``T S^T / temperature`` over rows PLUS the same over columns, each averaged over nodes
+    and images. ``inputs`` and ``outputs`` are (B, N, D), L2-normalised.
+    """
+    logits = inputs @ outputs.transpose(1, 2) / temperature  # (B, N, N)
+    matching = logits.diagonal(dim1=1, dim2=2)  # (B, N)
+    rows = torch.logsumexp(logits, dim=2) - matching
+    columns = torch.logsumexp(logits, dim=1) - matching
+    return rows.mean() + columns.mean()
+
+
+def draw_patches(features: Tensor, patches: int) -> Tensor:
+    """Different random positions of a feature map (B, C, H, W) for every image, from torch's global generator.
+
+    Returns flat row-major ids (B, N) with N = min(patches, H * W).
+    """
+    batch, _, height, width = features.shape
+    order = torch.rand(batch, height * width, device=features.device).argsort(dim=1)
+    return order[:, :patches]
+
+
+def gather_patches(features: Tensor, ids: Tensor) -> Tensor:
+    """The feature vectors of ``features`` (B, C, H, W) at flat positions ``ids`` (B, N): (B, N, C)."""
+    flat = features.flatten(2)  # (B, C, H, W) -> (B, C, H*W)
+    index = ids.unsqueeze(1).expand(-1, flat.shape[1], -1)  # (B, N) -> (B, C, N)
+    return flat.gather(2, index).transpose(1, 2)
+
+
+@dataclass
+class PatchGraph:
+    """The graph of one encoder layer as the loss saw it, for pictures and statistics.
+
+    ``ids`` (B, N) flat positions drawn, ``adjacency`` (B, N, N) of the input without the added self-loops,
+    ``kept`` one (B, k) a pooling level: indices into ``ids``, best score first.
+    """
+
+    ids: Tensor
+    adjacency: Tensor
+    kept: list[Tensor]
+
+    @property
+    def density(self) -> Tensor:
+        """The share of possible edges that exist, in [0, 1]."""
+        return density(self.adjacency)
+
+
+class LayerGraphLoss(nn.Module):
+    """The graph loss on the features of one encoder layer; see :class:`GraphContrastiveLoss`."""
+
+    def __init__(
+        self,
+        channels: int,
+        embedding: int,
+        hops: int,
+        threshold: float,
+        adjacency: str,
+        keep: float,
+        level_weights: Sequence[float],
+        temperature: float,
+    ):
+        super().__init__()
+        self.threshold, self.adjacency, self.keep = threshold, adjacency, keep
+        self.level_weights, self.temperature = tuple(level_weights), temperature
+        levels = len(self.level_weights) - 1
+        self.embed = nn.Linear(channels, embedding)
+        self.gnn = DenseTAGConv(embedding, embedding, K=hops)
+        self.pools = nn.ModuleList(SharedTopKPooling(embedding) for _ in range(levels))
+        self.pool_gnns = nn.ModuleList(DenseTAGConv(embedding, embedding, K=1) for _ in range(levels))
+        self.apply(_initialise)
+
+    def forward(self, input_features: Tensor, output_features: Tensor, ids: Tensor) -> tuple[Tensor, PatchGraph]:
+        """Features (B, C, H, W) of input and output, positions ``ids`` (B, N): the loss and the input's graph."""
+        inputs = self._embed(input_features, ids)
+        outputs = self._embed(output_features, ids)
+        input_adjacency, output_adjacency = self._adjacencies(inputs, outputs)
+        graph = PatchGraph(ids, input_adjacency, kept=[])
+
+        inputs = self._convolve(self.gnn, inputs, input_adjacency)
+        outputs = self._convolve(self.gnn, outputs, output_adjacency)
+        total = self.level_weights[0] * info_nce(inputs.detach(), outputs, self.temperature)
+
+        keep = max(1, int(ids.shape[1] * self.keep))
+        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        for pool, gnn, weight in zip(self.pools, self.pool_gnns, self.level_weights[1:], strict=True):
+            scores, kept = pool.choose(inputs.detach(), keep)
+            positions = positions.gather(1, kept)
+            graph.kept.append(positions)
+            input_adjacency = two_hop_adjacency(input_adjacency, kept)
+            output_adjacency = two_hop_adjacency(output_adjacency, kept)
+            inputs = self._convolve(gnn, gate(inputs.detach(), scores, kept), input_adjacency)
+            outputs = self._convolve(gnn, gate(outputs, scores, kept), output_adjacency)
+            total = total + weight * info_nce(inputs.detach(), outputs, self.temperature)
+            keep = max(1, keep // 2)
+        return total / len(self.level_weights), graph
+
+    def _embed(self, features: Tensor, ids: Tensor) -> Tensor:
+        return F.normalize(self.embed(gather_patches(features, ids)), dim=-1)  # (B, N, D)
+
+    def _convolve(self, gnn: DenseTAGConv, nodes: Tensor, adjacency: Tensor) -> Tensor:
+        return F.normalize(gnn(nodes, add_self_loops(adjacency)), dim=-1)
+
+    def _adjacencies(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The adjacencies (B, N, N) that the input's and the output's graph propagate over."""
+        if self.adjacency == "identity":
+            identity = identity_adjacency(inputs)
+            return identity, identity
+        own = similarity_adjacency(inputs, self.threshold)
+        return own, own if self.adjacency == "shared" else similarity_adjacency(outputs, self.threshold)
+
+
+class GraphContrastiveLoss(nn.Module):
+    """Patch-wise graph contrastive loss (Jung, Kwon and Ye, AAAI 2024), averaged over encoder layers and images.
+
+    Per layer: N random positions of the input's and the output's features become nodes (one shared linear
+    embedding, L2-normalised); the adjacency is thresholded similarity; a TAGCN runs over both graphs; matching
+    nodes are pulled together by symmetric InfoNCE; then the best-scoring nodes of the input are kept in both
+    graphs and the contrast is repeated: ``sum_l w_l L_l / (levels + 1)``.
+
+    Args:
+        channels: channels C of every encoder layer's features.
+        patches: N, positions drawn an image, layer and call; all of them where the map has fewer.
+        embedding: D, channels of a node.
+        hops: hops of the first TAGCN.
+        threshold: cosine similarity above which two nodes are connected, in [-1, 1].
+        adjacency: ``shared`` (the output's graph uses the input's), ``separate`` or ``identity``.
+        keep: share of the nodes kept by the first pooling level; each further level keeps half of that.
+        level_weights: ``w_0`` and one weight a pooling level; ``[1]`` switches pooling off.
+        temperature: of InfoNCE.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        patches: int = 256,
+        embedding: int = 256,
+        hops: int = 2,
+        threshold: float = 0.1,
+        adjacency: str = "shared",
+        keep: float = 0.25,
+        level_weights: Sequence[float] = (1.0, 0.5),
+        temperature: float = 0.07,
+    ):
+        super().__init__()
+        self.patches = patches
+        self.layers = nn.ModuleList(
+            LayerGraphLoss(count, embedding, hops, threshold, adjacency, keep, level_weights, temperature)
+            for count in channels
+        )
+
+    def forward(
+        self,
+        input_features: Sequence[Tensor],
+        output_features: Sequence[Tensor],
+        patch_ids: Sequence[Tensor] | None = None,
+    ) -> tuple[Tensor, list[PatchGraph]]:
+        """One (B, C, H, W) an encoder layer for inputs and for outputs; no gradient reaches the inputs' features.
+
+        ``patch_ids``, one (B, N) a layer, replaces the random positions. Returns the loss, a scalar, and the
+        input's graph of each layer.
+        """
+        if patch_ids is None:
+            patch_ids = [draw_patches(features, self.patches) for features in input_features]
+        results = [
+            layer(inputs.detach(), outputs, ids)
+            for layer, inputs, outputs, ids in zip(self.layers, input_features, output_features, patch_ids, strict=True)
+        ]
+        losses, graphs = zip(*results, strict=True)
+        return torch.stack(losses).mean(), list(graphs)
+
+
+def _initialise(module: nn.Module) -> None:
+    """N(0, 0.02) weights and zero biases, as published; PyG's linear layers included."""
+    if getattr(module, "weight", None) is not None:
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    if getattr(module, "bias", None) is not None:
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,91 @@
+"""The dense graph operations against PyG's sparse ones and against their definitions."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch_geometric.nn import TAGConv
+from torch_geometric.utils import dense_to_sparse
+
+from gcl.graph import (
+    DenseTAGConv,
+    SharedTopKPooling,
+    add_self_loops,
+    density,
+    gate,
+    identity_adjacency,
+    similarity_adjacency,
+    symmetric_normalisation,
+    two_hop_adjacency,
+)
+
+
+def random_graphs(batch=3, nodes=12, channels=8, threshold=0.2):
+    torch.manual_seed(0)
+    embeddings = F.normalize(torch.randn(batch, nodes, channels), dim=-1)
+    return embeddings, similarity_adjacency(embeddings, threshold)
+
+
+@pytest.mark.parametrize("hops", [0, 1, 2, 3])
+def test_dense_tagcn_equals_pyg_on_a_batch_of_different_graphs(hops):
+    nodes, adjacency = random_graphs()
+    adjacency[1, 3, :] = adjacency[1, :, 3] = 0  # a node without any edge
+    looped = add_self_loops(adjacency)
+    looped[1, 3, 3] = 0
+    sparse = TAGConv(8, 5, K=hops)
+    dense = DenseTAGConv(8, 5, K=hops)
+    dense.load_state_dict(sparse.state_dict())
+
+    edges, weights = dense_to_sparse(looped)
+    expected = sparse(nodes.flatten(0, 1), edges, weights).view(3, 12, 5)  # (B*N, C) -> (B, N, C)
+
+    torch.testing.assert_close(dense(nodes, looped), expected, atol=1e-6, rtol=0)
+
+
+def test_images_of_a_batch_never_meet():
+    nodes, adjacency = random_graphs()
+    convolution = DenseTAGConv(8, 5, K=2)
+    alone = torch.cat([convolution(nodes[i : i + 1], adjacency[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(convolution(nodes, adjacency), alone, atol=1e-6, rtol=0)
+
+
+def test_an_isolated_node_keeps_its_own_features_only():
+    adjacency = torch.zeros(1, 3, 3)
+    adjacency[0, 0, 1] = adjacency[0, 1, 0] = 1
+    propagation = symmetric_normalisation(add_self_loops(adjacency))
+    assert propagation[0, 2].tolist() == [0, 0, 1]
+    assert symmetric_normalisation(adjacency)[0, 2].tolist() == [0, 0, 0]
+    assert torch.isfinite(symmetric_normalisation(adjacency)).all()
+
+
+def test_similarity_threshold_by_hand():
+    embeddings = torch.tensor([[[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]])
+    assert similarity_adjacency(embeddings, 0.7)[0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert similarity_adjacency(embeddings, 1.0).sum() <= 3  # a threshold of 1 leaves no edge between nodes
+    assert not similarity_adjacency(embeddings.requires_grad_(), 0.7).requires_grad
+
+
+def test_density_counts_edges_between_different_nodes():
+    embeddings = torch.tensor([[[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]])
+    assert density(similarity_adjacency(embeddings, 0.7)).item() == pytest.approx(2 / 6)
+    assert density(identity_adjacency(embeddings)).item() == 0
+
+
+def test_two_hop_adjacency_is_the_square_restricted_to_the_kept():
+    _, adjacency = random_graphs(threshold=0.6)
+    kept = torch.stack([torch.randperm(12)[:5] for _ in range(3)])
+    for image in range(3):
+        squared = adjacency[image] @ adjacency[image] > 0
+        expected = squared[kept[image]][:, kept[image]].float()
+        assert torch.equal(two_hop_adjacency(adjacency, kept)[image], expected)
+
+
+def test_pooling_keeps_the_best_and_scales_by_the_score():
+    nodes, _ = random_graphs()
+    pool = SharedTopKPooling(8)
+    scores, kept = pool.choose(nodes, 4)
+    everything = torch.sigmoid(nodes @ pool.score.weight[0] + pool.score.bias)
+    for image in range(3):
+        best = everything[image].argsort(descending=True)[:4]
+        assert kept[image].tolist() == best.tolist()
+        expected = nodes[image, best] * everything[image, best, None]
+        torch.testing.assert_close(gate(nodes, scores, kept)[image], expected)

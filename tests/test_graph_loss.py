@@ -1,0 +1,156 @@
+"""The graph loss against golden values of the published method, and against its own definition in plain loops."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gcl.losses import (
+    GraphContrastiveLoss,
+    discriminator_loss,
+    draw_patches,
+    generator_loss,
+    info_nce,
+)
+
+GOLDEN = np.load(Path(__file__).parent / "golden" / "graph_loss_golden.npz")
+CASES = {
+    "paper": dict(hops=2, threshold=0.1, keep=0.25, level_weights=(1.0, 0.5)),
+    "no_pooling": dict(hops=2, threshold=0.1, level_weights=(1.0,)),
+    "one_hop": dict(hops=1, threshold=0.1, keep=0.25, level_weights=(1.0, 0.5)),
+    "three_hops_sparse": dict(hops=3, threshold=0.6, keep=0.125, level_weights=(1.0, 1.0)),
+}
+
+
+def golden(case, layer, name):
+    return torch.from_numpy(GOLDEN[f"{case}/{layer}/{name}"])
+
+
+def parameter_names(layer):
+    """Our parameters beside the golden ones: (parameter, golden name, hop or None)."""
+    yield layer.embed.weight, "embed.weight", None
+    yield layer.embed.bias, "embed.bias", None
+    convolutions = [("gnn", layer.gnn)] + [("gnn_pool", gnn) for gnn in layer.pool_gnns]
+    for name, gnn in convolutions:
+        yield gnn.bias, f"{name}.bias", None
+        for hop, weight in enumerate(gnn.lins):
+            yield weight.weight, f"{name}.weight", hop
+    for pool in layer.pools:
+        yield pool.score.weight, "pool.weight", None
+        yield pool.score.bias, "pool.bias", None
+
+
+def block(tensor, hop):
+    """``W_hop`` of the golden weights, which lie side by side; the whole tensor where there is no hop."""
+    return tensor if hop is None else tensor[:, 32 * hop : 32 * (hop + 1)]
+
+
+def golden_loss(case):
+    channels = [golden(case, layer, "input_features").shape[1] for layer in (0, 1)]
+    loss = GraphContrastiveLoss(channels, patches=64, embedding=32, **CASES[case])
+    with torch.no_grad():
+        for index, layer in enumerate(loss.layers):
+            for parameter, name, hop in parameter_names(layer):
+                parameter.copy_(block(golden(case, index, name), hop))
+    return loss
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_golden_loss_and_every_gradient(case):
+    loss = golden_loss(case)
+    inputs = [golden(case, layer, "input_features").requires_grad_() for layer in (0, 1)]
+    outputs = [golden(case, layer, "output_features").requires_grad_() for layer in (0, 1)]
+    ids = [golden(case, layer, "patch_ids").unsqueeze(0) for layer in (0, 1)]
+
+    value, _ = loss(inputs, outputs, ids)
+    value.backward()
+
+    assert value.item() == pytest.approx(float(GOLDEN[f"{case}/loss"]), abs=1e-5)
+    for index, layer in enumerate(loss.layers):
+        assert inputs[index].grad is None
+        torch.testing.assert_close(outputs[index].grad, golden(case, index, "grad_output_features"), atol=1e-6, rtol=0)
+        for parameter, name, hop in parameter_names(layer):
+            expected = block(golden(case, index, f"grad_{name}"), hop)
+            torch.testing.assert_close(parameter.grad, expected, atol=1e-6, rtol=0, msg=name)
+
+
+def random_features(batch, sizes=((6, 10), (4, 5)), channels=(5, 7)):
+    return [torch.rand(batch, count, *size) for count, size in zip(channels, sizes, strict=True)]
+
+
+def test_a_batch_gives_the_mean_of_its_single_losses():
+    torch.manual_seed(0)
+    loss = GraphContrastiveLoss([5, 7], patches=16, embedding=8, threshold=0.5)
+    inputs, outputs = random_features(3), random_features(3)
+    ids = [draw_patches(features, 16) for features in inputs]
+    together, _ = loss(inputs, outputs, ids)
+    single = [
+        loss([f[i : i + 1] for f in inputs], [f[i : i + 1] for f in outputs], [d[i : i + 1] for d in ids])[0]
+        for i in range(3)
+    ]
+    assert together.item() == pytest.approx(torch.stack(single).mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2, 3])
+def test_every_pooling_level_halves_the_kept_nodes_and_keeps_edges(levels):
+    torch.manual_seed(0)
+    loss = GraphContrastiveLoss(
+        [5, 7], patches=20, embedding=8, threshold=0.0, keep=0.4, level_weights=[1.0] * (levels + 1)
+    )
+    value, graphs = loss(random_features(2), random_features(2))
+    assert torch.isfinite(value)
+    assert [kept.shape[1] for kept in graphs[0].kept] == [8, 4, 2][:levels]
+    for outer, inner in zip(graphs[0].kept, graphs[0].kept[1:], strict=False):
+        assert set(inner[0].tolist()) <= set(outer[0].tolist())
+
+
+def test_more_patches_than_positions_uses_all_of_them_once():
+    loss = GraphContrastiveLoss([5, 7], patches=1000, embedding=8)
+    value, graphs = loss(random_features(2), random_features(2))
+    assert torch.isfinite(value)
+    assert sorted(graphs[0].ids[0].tolist()) == list(range(60))
+    assert sorted(graphs[1].ids[1].tolist()) == list(range(20))
+
+
+def test_a_single_patch_is_defined():
+    value, _ = GraphContrastiveLoss([5, 7], patches=1, embedding=8)(random_features(2), random_features(2))
+    assert value.item() == 0  # one node has no negatives
+
+
+def test_patches_differ_between_images_layers_and_calls_and_follow_the_seed():
+    features = torch.rand(2, 3, 8, 8)
+    torch.manual_seed(5)
+    first, second = draw_patches(features, 10), draw_patches(features, 10)
+    torch.manual_seed(5)
+    assert torch.equal(first, draw_patches(features, 10))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+    assert all(len(set(row.tolist())) == 10 for row in first)
+
+
+def test_info_nce_in_closed_form():
+    """Orthonormal matching nodes: both directions give log(1 + (N - 1) exp(-1 / temperature))."""
+    nodes = torch.eye(4).unsqueeze(0)
+    expected = 2 * np.log(1 + 3 * np.exp(-1 / 0.5))
+    assert info_nce(nodes, nodes, temperature=0.5).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_adjacency_choices_reach_the_output_graph():
+    """With the output equal to the input the choices coincide except for `identity`; otherwise they all differ."""
+    inputs, others = random_features(2), random_features(2)
+    ids = [draw_patches(features, 16) for features in inputs]
+
+    def value(adjacency, outputs):
+        torch.manual_seed(0)
+        loss = GraphContrastiveLoss([5, 7], embedding=8, threshold=0.9, adjacency=adjacency)
+        return loss(inputs, outputs, ids)[0].item()
+
+    assert value("shared", inputs) == pytest.approx(value("separate", inputs), abs=1e-6)
+    assert len({round(value(name, others), 5) for name in ("shared", "separate", "identity")}) == 3
+
+
+def test_least_squares_losses_by_hand():
+    fake, real = torch.tensor([[0.5, -0.5]]), torch.tensor([[1.0, 0.0]])
+    assert discriminator_loss(fake, real).item() == pytest.approx(0.5 * (0.25 + 0.5))
+    assert generator_loss(fake).item() == pytest.approx((0.25 + 2.25) / 2)

@@ -1,0 +1,44 @@
+"""Generator and discriminator against outputs and checkpoint names of the public CUT family."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gcl.networks import Discriminator, Generator, count_parameters
+
+GOLDEN = np.load(Path(__file__).parent / "golden" / "networks_golden.npz")
+
+
+def public_weights(network):
+    prefix = f"{network}/"
+    return {
+        name.removeprefix(prefix): torch.from_numpy(GOLDEN[name]) for name in GOLDEN.files if name.startswith(prefix)
+    }
+
+
+@pytest.mark.parametrize(
+    "name, network",
+    [("generator", Generator(channels=4, blocks=6)), ("discriminator", Discriminator(channels=8))],
+)
+def test_public_checkpoint_gives_golden_output(name, network):
+    network.load_state_dict(public_weights(name), strict=True)
+    with torch.no_grad():
+        output = network(torch.from_numpy(GOLDEN["input"]))
+    torch.testing.assert_close(output, torch.from_numpy(GOLDEN[f"{name}_output"]), atol=1e-5, rtol=0)
+
+
+def test_published_sizes():
+    assert count_parameters(Generator()) == 11_378_179
+    assert count_parameters(Discriminator()) == 2_764_737
+
+
+@pytest.mark.parametrize("downsamplings", [1, 2, 3])
+@pytest.mark.parametrize("resampling", ["blur", "resize"])
+def test_generator_keeps_the_size_and_range(downsamplings, resampling):
+    network = Generator(channels=4, blocks=1, downsamplings=downsamplings, resampling=resampling)
+    images = torch.rand(2, 3, 3 * network.stride * 4, 5 * network.stride) * 2 - 1
+    output = network(images)
+    assert output.shape == images.shape
+    assert output.abs().max() <= 1
