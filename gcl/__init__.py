@@ -1,0 +1,29 @@
+"""Patch-wise graph contrastive learning for unpaired image-to-image translation (Jung, Kwon and Ye, AAAI 2024).
+
+The names below are loaded when first used, so that ``import gcl`` costs nothing.
+"""
+
+from importlib import import_module
+
+_MODULES = {
+    "DenseTAGConv": "gcl.graph",
+    "Discriminator": "gcl.networks",
+    "Generator": "gcl.networks",
+    "GraphContrast": "gcl.training",
+    "GraphContrastiveLoss": "gcl.losses",
+    "Trainer": "gcl.training",
+    "load_encoder": "gcl.encoders",
+    "load_generator": "gcl.checkpoints",
+    "save_generator": "gcl.checkpoints",
+    "train": "gcl.training",
+    "translate_folder": "gcl.translation",
+    "translate_image": "gcl.translation",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module 'gcl' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,0 +1,58 @@
+"""A trained model as a folder: generator.safetensors, contrast.safetensors and model.json. No pickles."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from gcl.errors import UserError
+from gcl.networks import Generator
+
+FORMAT = 1
+
+
+def save_generator(folder: Path, generator: nn.Module, description: dict[str, Any]) -> None:
+    """Writes the weights and ``description`` (JSON-ready; its key ``generator`` holds the network's arguments)."""
+    save_weights(generator, folder / "generator.safetensors")
+    text = json.dumps({"format": FORMAT, **description}, indent=2)
+    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Writes the state of ``network`` as safetensors."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, path)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """The contents of model.json; UserError where there is none or it is of another format."""
+    path = folder / "model.json"
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{folder}: no model here (model.json is missing); train one with: gcl train") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})") from error
+    if description.get("format") != FORMAT:
+        raise UserError(f"{path}: format {description.get('format')}, this version reads format {FORMAT}")
+    return description
+
+
+def load_generator(folder: Path) -> Generator:
+    """Rebuilds the generator of a model folder, on the CPU, in evaluation mode."""
+    generator = Generator(**read_description(folder)["generator"])
+    load_weights(generator, folder / "generator.safetensors")
+    return generator.eval()
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Fills ``network`` from a safetensors file; UserError if the file is missing, damaged or of another shape."""
+    try:
+        network.load_state_dict(load_file(path), strict=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: file is missing") from error
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{path}: does not hold the weights that were expected: {error}") from error

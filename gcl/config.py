@@ -1,0 +1,148 @@
+"""The sections of params.yaml as frozen models that refuse unknown keys and values out of range.
+
+No file is read here; the defaults and the comment to every key stand in params.yaml.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """One section of params.yaml: immutable, every key required, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Section):
+    """Which images, and how ``prepare`` stores them."""
+
+    source: Literal["scenes", "folder"]
+    path: Path | None
+    size: Annotated[int, Field(ge=32)] | None
+    test_share: Annotated[float, Field(gt=0, lt=1)]
+    scenes_train: Count
+    scenes_test: Count
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _source_has_what_it_needs(self) -> Self:
+        if self.source == "folder" and self.path is None:
+            raise ValueError("data.source is folder: set data.path to the folder that holds trainA and trainB")
+        if self.source == "scenes" and self.size is None:
+            raise ValueError("data.source is scenes: set data.size, the pixels to draw them at, to a number")
+        return self
+
+
+class EncoderConfig(Section):
+    """The frozen network whose features become graph nodes."""
+
+    name: Literal["small", "vgg16"]
+    layers: Annotated[tuple[str, ...], Field(min_length=1)]
+    weights: Path | None
+
+
+class GraphConfig(Section):
+    """The graph contrastive loss."""
+
+    weight: Annotated[float, Field(ge=0)]
+    identity_term: bool
+    patches: Count
+    embedding: Count
+    adjacency: Literal["shared", "separate", "identity"]
+    threshold: Annotated[float, Field(ge=-1, le=1)]
+    hops: Annotated[int, Field(ge=0)]
+    pooling: bool
+    levels: Annotated[int, Field(ge=1, le=3)]
+    keep: Share
+    level_weights: tuple[Annotated[float, Field(ge=0)], ...]
+    temperature: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _a_weight_for_every_level(self) -> Self:
+        if len(self.level_weights) < self.levels + 1:
+            raise ValueError(
+                f"graph.level_weights has {len(self.level_weights)} numbers; graph.levels {self.levels} "
+                f"needs {self.levels + 1}, the unpooled graph's first"
+            )
+        return self
+
+    @property
+    def used_level_weights(self) -> tuple[float, ...]:
+        """The weights of the unpooled graph and of the pooling levels that are switched on."""
+        return self.level_weights[: 1 + (self.levels if self.pooling else 0)]
+
+
+class GeneratorConfig(Section):
+    """The network that translates."""
+
+    channels: Count
+    blocks: Count
+    downsamplings: Annotated[int, Field(ge=1, le=4)]
+    resampling: Literal["blur", "resize"]
+
+
+class DiscriminatorConfig(Section):
+    """The network that tells translated images from real ones."""
+
+    channels: Count
+    layers: Annotated[int, Field(ge=1, le=5)]
+
+
+class TrainConfig(Section):
+    """Optimisation, the images' augmentation, the device, and what is written down on the way."""
+
+    seed: Seed
+    steps: Count
+    constant_share: Annotated[float, Field(ge=0, le=1)]
+    batch_size: Count
+    load_size: Count
+    crop_size: Annotated[int, Field(ge=16)]
+    flip: bool
+    generator_lr: Annotated[float, Field(gt=0)]
+    discriminator_lr: Annotated[float, Field(gt=0)]
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
+    average_decay: Annotated[float, Field(ge=0, lt=1)]
+    accelerator: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    channels_last: bool
+    workers: Annotated[int, Field(ge=0)]
+    log_every: Count
+    sample_every: Count
+    sample_images: Count
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.crop_size > self.load_size:
+            raise ValueError(
+                f"train.crop_size {self.crop_size} is larger than train.load_size {self.load_size}; "
+                "images are resized to load_size and then cropped"
+            )
+        return self
+
+
+class EvaluateConfig(Section):
+    """How outputs are judged."""
+
+    features: Literal["small", "inception"]
+    inception_weights: Path | None
+    alexnet_weights: Path | None
+    batch_size: Count
+    seed: Seed
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    data: DataConfig
+    encoder: EncoderConfig
+    graph: GraphConfig
+    generator: GeneratorConfig
+    discriminator: DiscriminatorConfig
+    train: TrainConfig
+    evaluate: EvaluateConfig

@@ -1,0 +1,91 @@
+"""Folders of images as seeded, unpaired training batches (B, 3, H, W) in [-1, 1].
+
+Item i is a pure function of (seed, i): the order, crop and flip need no state, so that a run may start at any
+step and worker processes change nothing.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchvision.transforms.v2 import functional as transforms
+
+from gcl.images import read_rgb
+
+
+def to_tensor(path: Path) -> Tensor:
+    """The image at ``path`` as (3, H, W) uint8."""
+    return transforms.pil_to_tensor(read_rgb(path))
+
+
+def to_signed(pixels: Tensor) -> Tensor:
+    """uint8 in 0 ... 255 to float in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Float in [-1, 1] to uint8 in 0 ... 255, rounded; values outside are clipped."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def augment(image: Tensor, load_size: int, crop_size: int, flip: bool, random: np.random.Generator) -> Tensor:
+    """Resizes the shorter side of ``image`` (3, H, W) to ``load_size``, crops a random square, may mirror it."""
+    if min(image.shape[1:]) != load_size:
+        image = transforms.resize(image, [load_size], antialias=True)
+    _, height, width = image.shape
+    top = int(random.integers(height - crop_size + 1))
+    left = int(random.integers(width - crop_size + 1))
+    image = transforms.crop(image, top, left, crop_size, crop_size)
+    return transforms.horizontal_flip(image) if flip and random.random() < 0.5 else image
+
+
+class UnpairedImages(Dataset):
+    """Endless pairs of unrelated images of two domains, each domain shuffled anew every pass over it.
+
+    Args:
+        folders: one list of image files a domain.
+        length: how many pairs to give.
+        seed: decides order, crops and flips.
+        load_size, crop_size, flip: see :func:`augment`.
+    """
+
+    def __init__(
+        self,
+        folders: tuple[Sequence[Path], Sequence[Path]],
+        length: int,
+        seed: int,
+        load_size: int,
+        crop_size: int,
+        flip: bool,
+    ):
+        self.folders, self.length, self.seed = folders, length, seed
+        self.load_size, self.crop_size, self.flip = load_size, crop_size, flip
+        self._order = lru_cache(maxsize=4)(self._shuffled)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """One image of each domain, (3, crop_size, crop_size) in [-1, 1]."""
+        return self._image(0, index), self._image(1, index)
+
+    def _image(self, domain: int, index: int) -> Tensor:
+        files = self.folders[domain]
+        epoch, position = divmod(index, len(files))
+        random = np.random.default_rng([self.seed, domain, index])
+        image = to_tensor(files[self._order(domain, epoch)[position]])
+        return to_signed(augment(image, self.load_size, self.crop_size, self.flip, random))
+
+    def _shuffled(self, domain: int, epoch: int) -> np.ndarray:
+        # The fourth number keeps these streams apart from the three-number ones of the crops.
+        return np.random.default_rng([self.seed, domain, epoch, 1]).permutation(len(self.folders[domain]))
+
+
+def batches(pairs: UnpairedImages, batch_size: int, workers: int, first: int = 0) -> DataLoader:
+    """``pairs`` in order from batch ``first`` on, as (B, 3, H, W) of either domain."""
+    rest = Subset(pairs, range(first * batch_size, len(pairs)))
+    return DataLoader(rest, batch_size, num_workers=workers, drop_last=True, persistent_workers=workers > 0)

@@ -1,0 +1,5 @@
+"""The one kind of error whose message is meant for the person at the keyboard."""
+
+
+class UserError(Exception):
+    """Something a person can mend: the message says what was wrong, where, and what would be right."""

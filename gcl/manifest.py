@@ -1,0 +1,74 @@
+"""The inventory of a prepared data set: every image's name, size and content, and one hash of it all."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from gcl.errors import UserError
+
+SPLITS = ("trainA", "trainB", "testA", "testB")
+FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored image: file name, width and height in pixels, SHA-256 of its size and RGB bytes."""
+
+    name: str
+    width: int
+    height: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``prepare`` stored.
+
+    ``splits`` maps trainA, trainB, testA, testB to entries; ``paired`` says that testB holds the true translation of
+    testA under the same names; ``masks`` that masks/ holds its class ids; ``notes`` are for people.
+    """
+
+    source: str
+    paired: bool
+    masks: bool
+    splits: dict[str, list[Entry]]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sha256(self) -> str:
+        """One hash of all images and their splits, independent of notes."""
+        contents = json.dumps({split: [asdict(entry) for entry in self.splits[split]] for split in SPLITS})
+        return hashlib.sha256(contents.encode()).hexdigest()
+
+    def counts(self) -> dict[str, int]:
+        """Images a split."""
+        return {split: len(self.splits[split]) for split in SPLITS}
+
+    def save(self, folder: Path) -> None:
+        """Writes manifest.json into ``folder``."""
+        contents: dict[str, Any] = {**asdict(self), "sha256": self.sha256}
+        (folder / FILE).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
+
+
+def describe(name: str, image: Image.Image) -> Entry:
+    """The entry of an RGB ``image`` stored as ``name``."""
+    content = f"{image.width}x{image.height}".encode() + image.tobytes()
+    return Entry(name, image.width, image.height, hashlib.sha256(content).hexdigest())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a prepared ``folder``; UserError if it was never prepared."""
+    path = folder / FILE
+    try:
+        contents = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{folder}: no prepared data here ({FILE} is missing); run: gcl prepare") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); prepare the data again: gcl prepare") from error
+    del contents["sha256"]
+    contents["splits"] = {split: [Entry(**entry) for entry in entries] for split, entries in contents["splits"].items()}
+    return Manifest(**contents)
