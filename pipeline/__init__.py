@@ -1,0 +1,1 @@
+"""The experiment: a typer command a stage over the gcl core, MLflow tracking, and the report."""

@@ -1,0 +1,5 @@
+"""``python -m pipeline``: the command line of the code in the working directory, as DVC's stages call it."""
+
+from pipeline.cli import main
+
+main()

@@ -1,0 +1,138 @@
+"""The command line: one command a stage, each thin: read params.yaml, call the stage, report mistakes plainly.
+
+Stage modules are imported inside their commands, since torch and MLflow take seconds that ``--help`` must not pay.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gcl.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Unpaired image-to-image translation with patch-wise graph contrastive learning.\n\n"
+    "One command a stage, in this order; `dvc repro` runs all that are out of date.",
+)
+
+ParamsFile = Annotated[Path, typer.Option("--params", help="The experiment's numbers.")]
+Prepared = Annotated[Path, typer.Option(help="Prepared data set: what `gcl prepare` wrote.")]
+Model = Annotated[Path, typer.Option(help="Model folder: what `gcl train` wrote.")]
+Translated = Annotated[Path, typer.Option(help="Translated images: what `gcl translate` wrote.")]
+Reports = Annotated[Path, typer.Option(help="Folder of metrics, curves, pictures and the report.")]
+RunFile = Annotated[Path, typer.Option(help="File that keeps the id of the MLflow run.")]
+
+PARAMS, PREPARED, MODEL = Path("params.yaml"), Path("data/prepared"), Path("data/model")
+TRANSLATED, REPORTS, RUN = Path("data/translated"), Path("reports"), Path("data/run.json")
+
+
+class Network(StrEnum):
+    """The bundled networks."""
+
+    encoder = "encoder"
+    judge = "judge"
+    segmenter = "segmenter"
+
+
+@app.command()
+def prepare(params: ParamsFile = PARAMS, target: Annotated[Path, typer.Option(help="Folder to fill.")] = PREPARED):
+    """Draw or import the data set: decoded once, upright, 8-bit RGB PNG, with a manifest."""
+    from pipeline.params import read_params
+    from pipeline.prepare import prepare
+
+    prepare(read_params(params).data, target)
+
+
+@app.command()
+def train(
+    params: ParamsFile = PARAMS,
+    prepared: Prepared = PREPARED,
+    model: Model = MODEL,
+    reports: Reports = REPORTS,
+    run_file: RunFile = RUN,
+):
+    """Train the translation model; writes curves and sample grids on the way."""
+    from pipeline.params import read_params
+    from pipeline.train import run_training
+
+    run_training(read_params(params), prepared, model, reports, run_file)
+
+
+@app.command()
+def translate(
+    params: ParamsFile = PARAMS,
+    model: Model = MODEL,
+    source: Annotated[Path, typer.Option(help="Folder of images of domain A.")] = PREPARED / "testA",
+    target: Annotated[Path, typer.Option(help="Folder to write PNGs of the same stems to.")] = TRANSLATED,
+):
+    """Translate a folder of images of any size."""
+    from pipeline.params import read_params
+    from pipeline.translate import translate
+
+    translate(read_params(params).train.accelerator, model, source, target)
+
+
+@app.command()
+def evaluate(
+    params: ParamsFile = PARAMS,
+    prepared: Prepared = PREPARED,
+    translated: Translated = TRANSLATED,
+    reports: Reports = REPORTS,
+    run_file: RunFile = RUN,
+):
+    """Measure FID, KID, LPIPS and, where the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
+    from pipeline.evaluate import run_evaluation
+    from pipeline.params import read_params
+
+    run_evaluation(read_params(params), prepared, translated, reports, run_file)
+
+
+@app.command()
+def report(
+    params: ParamsFile = PARAMS,
+    prepared: Prepared = PREPARED,
+    model: Model = MODEL,
+    translated: Translated = TRANSLATED,
+    reports: Reports = REPORTS,
+):
+    """Write reports/report.md with its figures from what the other stages left."""
+    from pipeline.params import read_params
+    from pipeline.report import write_report
+
+    write_report(read_params(params), prepared, model, translated, reports)
+
+
+@app.command()
+def preset(
+    name: Annotated[str | None, typer.Argument(help="Which one; without it they are listed.")] = None,
+    params: ParamsFile = PARAMS,
+):
+    """Apply a preset, say the published setting, to params.yaml: its keys change, comments stay."""
+    from pipeline.presets import apply_preset, list_presets
+
+    list_presets() if name is None else apply_preset(name, params)
+
+
+@app.command()
+def pretrain_encoder(
+    network: Annotated[Network, typer.Argument(help="Which of the bundled networks.")] = Network.encoder,
+    target: Annotated[Path, typer.Option(help="Folder for NAME.safetensors and NAME.json.")] = Path("gcl/weights"),
+):
+    """Train a bundled network again from scratch: minutes on a CPU."""
+    from gcl.pretraining import pretrain
+    from gcl.segmenter import pretrain_segmenter
+
+    pretrain_segmenter(target) if network is Network.segmenter else pretrain(network.value, target)
+
+
+def main() -> None:
+    """Runs the command line; a person's mistake ends in one message and exit status 1, without a traceback."""
+    try:
+        app()
+    except (UserError, OSError) as error:
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(1)

@@ -1,0 +1,125 @@
+"""The report's pictures: sample strip, curves, and the shared graph of one image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from gcl.data import to_signed, to_tensor
+from gcl.losses import GraphContrastiveLoss, PatchGraph
+
+matplotlib.use("Agg")
+
+INCHES, DOTS = 1.25, 120
+"""Of one thumbnail: its side, and dots an inch."""
+
+MEANING = {
+    "discriminator": "discriminator (least squares)",
+    "generator_gan": "generator against discriminator",
+    "contrast": "graph contrastive loss",
+    "graph_density": "edges in the graphs, share of all",
+}
+
+
+def draw_samples(rows: dict[str, Sequence[Path]], target: Path) -> None:
+    """One labelled row of thumbnails an entry of ``rows``, columns belonging together."""
+    columns = max(len(paths) for paths in rows.values())
+    figure = Figure(figsize=(INCHES * columns + 0.8, INCHES * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes, (label, paths) in zip(grid, rows.items(), strict=True):
+        for place, path in zip(axes, paths, strict=False):
+            _show(place, to_tensor(path))
+        axes[0].set_ylabel(label)
+    _save(figure, target)
+
+
+def draw_curves(curves: pd.DataFrame, target: Path) -> None:
+    """One panel a column of ``curves`` over its column ``step``."""
+    names = [name for name in curves.columns if name != "step"]
+    figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.plot(curves["step"], curves[name])
+        axes.set_title(MEANING.get(name, name), fontsize=9)
+        axes.set_xlabel("step", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.set_ylim(bottom=0)
+    _save(figure, target)
+
+
+@torch.no_grad()
+def draw_shared_graph(encoder: torch.nn.Module, loss: GraphContrastiveLoss, pair: Sequence[Path], target: Path) -> None:
+    """The graph of the last encoder layer for one input and its translation (two files).
+
+    From the left: the input with the patch that scored highest and its neighbours; the same edges on the translation,
+    whose graph shares them; the nodes that each pooling level kept.
+    """
+    images = [to_tensor(path) for path in pair]
+    features = [encoder(to_signed(image).unsqueeze(0)) for image in images]
+    _, graphs = loss(*features)
+    graph, shape = graphs[-1], features[0][-1].shape[-2:]
+    places = _pixel_places(graph.ids[0], shape, images[0].shape[-2:])  # (N, 2), x and y
+    chosen = int(graph.kept[0][0, 0]) if graph.kept else 0
+
+    figure = Figure(figsize=(9.6, 3.5), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for place, image, title in zip(
+        axes[:2], images, ("input: a patch and its neighbours", "translation: the same edges"), strict=True
+    ):
+        _show(place, image)
+        _draw_neighbours(place, places, graph, chosen)
+        place.set_title(title, fontsize=10)
+    _show(axes[2], images[0])
+    _draw_kept(axes[2], places, graph)
+    axes[2].set_title("the nodes that pooling kept" if graph.kept else "all nodes (no pooling)", fontsize=10)
+    _save(figure, target)
+
+
+def _draw_neighbours(axes: Axes, places: np.ndarray, graph: PatchGraph, chosen: int) -> None:
+    neighbours = graph.adjacency[0, chosen].bool().numpy()
+    neighbours[chosen] = False
+    for place in places[neighbours]:
+        axes.plot(*zip(places[chosen], place, strict=True), color="white", linewidth=0.5, alpha=0.6)
+    axes.scatter(*places.T, s=6, color="black", linewidths=0, alpha=0.5)
+    axes.scatter(*places[neighbours].T, s=14, color="gold", edgecolors="black", linewidths=0.4)
+    axes.scatter(*places[chosen], s=90, color="red", marker="s", edgecolors="white")
+    axes.set_xlabel(
+        f"{neighbours.sum()} of {len(places) - 1} patches; graph density {graph.density.item():.2f}",
+        fontsize=8,
+    )
+
+
+def _draw_kept(axes: Axes, places: np.ndarray, graph: PatchGraph) -> None:
+    axes.scatter(*places.T, s=6, color="black", linewidths=0, alpha=0.5)
+    for level, kept in enumerate(graph.kept, start=1):
+        axes.scatter(
+            *places[kept[0].numpy()].T,
+            s=18 * level,
+            facecolors="none" if level > 1 else "red",
+            edgecolors="white",
+        )
+    counts = " -> ".join(str(kept.shape[1]) for kept in graph.kept)
+    axes.set_xlabel(f"{len(places)} nodes" + (f" -> {counts}" if counts else ""), fontsize=8)
+
+
+def _pixel_places(ids: Tensor, shape: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """The centres, in pixels of an image of ``size``, of flat positions ``ids`` (N,) in a map of ``shape``."""
+    rows, columns = (ids // shape[1]).numpy(), (ids % shape[1]).numpy()
+    return np.stack([(columns + 0.5) * size[1] / shape[1], (rows + 0.5) * size[0] / shape[0]], axis=1) - 0.5
+
+
+def _show(axes: Axes, image: Tensor) -> None:
+    """Draws (3, H, W) uint8 without ticks."""
+    axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _save(figure: Figure, target: Path) -> None:
+    # The version of matplotlib, which it would write into the file, is no part of the result.
+    figure.savefig(target, dpi=DOTS, metadata={"Software": None})

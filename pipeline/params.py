@@ -1,0 +1,72 @@
+"""params.yaml -> gcl.config, with every mistake named by file, key and value."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from gcl.config import Params
+from gcl.errors import UserError
+
+
+def read_params(path: Path) -> Params:
+    """Reads and checks the whole file; UserError lists every wrong key and value in it."""
+    return parse_params(read_mapping(path), path)
+
+
+def read_mapping(path: Path) -> dict:
+    """The raw contents of a YAML file; UserError if it is missing or no mapping."""
+    try:
+        contents = YAML(typ="safe").load(path)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: no such file; run this from the project's folder or name one: --params FILE"
+        ) from error
+    except MarkedYAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(contents, dict):
+        raise UserError(f"{path}: expected sections with keys, found {type(contents).__name__}")
+    return contents
+
+
+def parse_params(contents: dict, path: Path) -> Params:
+    """``contents`` as checked parameters; ``path`` only names them in messages."""
+    try:
+        return Params.model_validate(contents)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors(include_url=False)]
+        raise UserError("\n".join(f"{path}: {problem}" for problem in problems)) from error
+
+
+def flatten(sections: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"graph": {"hops": 2}}`` -> ``{"graph.hops": 2}``."""
+    flat: dict[str, Any] = {}
+    for key, value in sections.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _explain(problem: dict) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {_allowed_keys(problem['loc'])}"
+    if problem["type"] == "missing":
+        return f"{key}: key is missing; the params.yaml that came with the project shows its default"
+    if problem["type"] == "value_error":
+        return problem["msg"].removeprefix("Value error, ")
+    return f"{key} = {problem['input']}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _allowed_keys(location: tuple) -> str:
+    model = Params
+    for part in location[:-1]:
+        model = model.model_fields[part].annotation
+    names = list(model.model_fields)
+    close = get_close_matches(str(location[-1]), names, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{hint}allowed: {', '.join(names)}"

@@ -1,0 +1,52 @@
+"""Presets: named settings that one command writes into params.yaml."""
+
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from gcl.errors import UserError
+from pipeline.console import announce
+from pipeline.params import parse_params
+
+FOLDER = Path(__file__).parent / "presets"
+
+
+def preset_names() -> list[str]:
+    """All presets, by name."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def list_presets() -> None:
+    """Prints every preset's name with the first line of its file, which says what it is."""
+    for name in preset_names():
+        first = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+        announce(f"{name:14} {first.removeprefix('# ')}")
+
+
+def apply_preset(name: str, path: Path) -> None:
+    """Changes the preset's keys in the file at ``path``, keeping its other keys, order and comments.
+
+    UserError if there is no such preset, or if the result would not be valid; then the file stays as it was.
+    """
+    if name not in preset_names():
+        raise UserError(f"no preset {name}; there are: {', '.join(preset_names())}")
+    yaml = YAML()
+    yaml.width = 200
+    params = yaml.load(path)
+    for section, values in YAML(typ="safe").load(FOLDER / f"{name}.yaml").items():
+        for key, value in values.items():
+            _replace(params[section], key, value)
+    parse_params(params, path)
+    temporary = path.with_name(f".{path.name}.partial")
+    with temporary.open("w", encoding="utf-8") as stream:
+        yaml.dump(params, stream)
+    temporary.replace(path)
+    announce(f"{path}: preset {name} applied; git diff {path} shows what changed")
+
+
+def _replace(section: dict, key: str, value: object) -> None:
+    """Puts ``value`` in, lists in place, so that their comments and one-line style stay."""
+    if isinstance(value, list):
+        section[key][:] = value
+    else:
+        section[key] = value

@@ -1,0 +1,195 @@
+"""Stage 2: prepared images -> the model, its curves and sample grids."""
+
+import platform
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric import Fabric, seed_everything
+from rich.progress import TextColumn
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transforms
+from torchvision.utils import make_grid
+
+from gcl.checkpoints import save_generator, save_weights
+from gcl.config import GraphConfig, Params, TrainConfig
+from gcl.data import UnpairedImages, to_pixels, to_signed, to_tensor
+from gcl.encoders import load_encoder
+from gcl.errors import UserError
+from gcl.images import list_images, save_png
+from gcl.losses import GraphContrastiveLoss
+from gcl.manifest import Manifest, read_manifest
+from gcl.networks import Discriminator, Generator
+from gcl.training import GraphContrast, Record, Trainer, train
+from gcl.translation import translate_image
+from pipeline.console import announce, bar, console
+from pipeline.tracking import Run, new_run, run_identity, save_run
+
+TRAINING_SECTIONS = ("encoder", "graph", "generator", "discriminator", "train")
+
+SATURATION_WARNING = (
+    "warning: by step {step} the discriminator's loss fell below 0.01: it tells every translation from a real image, "
+    "and the generator learns nothing from it any more. Train it slower: lower train.discriminator_lr."
+)
+
+
+def run_training(params: Params, prepared: Path, model: Path, reports: Path, run_file: Path) -> None:
+    """Trains as a new MLflow run, whose id is kept in ``run_file``."""
+    with new_run(**run_identity(params, read_manifest(prepared))) as run:
+        run.log_params(params.model_dump(mode="json"))
+        train_model(params, prepared, model, reports / "curves.csv", reports / "samples", run)
+        save_run(run, run_file)
+
+
+def train_model(params: Params, prepared: Path, model: Path, curves: Path, samples: Path, run: Run) -> None:
+    """Trains on ``prepared`` and writes the ``model`` folder, the ``curves`` CSV and the grids in ``samples``."""
+    config, manifest = params.train, read_manifest(prepared)
+    _check_crop(manifest, config.crop_size)
+    seed_everything(config.seed, verbose=False)
+    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
+    trainer = build_trainer(params, fabric)
+    fixed = [_fixed_images(prepared / split, config, fabric.device) for split in ("testA", "testB")]
+    shutil.rmtree(samples, ignore_errors=True)
+    samples.mkdir(parents=True)
+
+    recorded, started = Curves(curves), time.monotonic()
+    records = train(trainer, training_pairs(config, prepared), config)
+    for record in _with_progress(records, config.steps, config.batch_size):
+        if record.losses is not None:
+            recorded.add(record)
+            run.log_metrics(record.losses, record.step)
+        if record.step % config.sample_every == 0 or record.step == config.steps:
+            grid = sample_grid(trainer, *fixed)
+            save_png(grid, samples / f"step_{record.step:06d}.png")
+            run.log_image(grid, "samples", record.step)
+    seconds = time.monotonic() - started
+    _save(trainer, params, manifest, model)
+    run.log_metrics({"training_seconds": seconds}, config.steps)
+    run.log_files(model, "model")
+    announce(f"trained {config.steps} steps in {seconds:.0f} s ({seconds / config.steps:.3f} s a step): {model}")
+
+
+def build_trainer(params: Params, fabric: Fabric) -> Trainer:
+    """The networks, losses and optimisers that ``params`` describe, freshly initialised."""
+    encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
+    loss = build_loss(params.graph, encoder.channels)
+    return Trainer(
+        fabric,
+        Generator(**params.generator.model_dump()),
+        Discriminator(**params.discriminator.model_dump()),
+        GraphContrast(encoder, loss),
+        weight=params.graph.weight,
+        identity_term=params.graph.identity_term,
+        config=params.train,
+    )
+
+
+def build_loss(config: GraphConfig, channels: Sequence[int]) -> GraphContrastiveLoss:
+    """The graph loss for features of so many ``channels``, one number an encoder layer."""
+    return GraphContrastiveLoss(
+        channels,
+        patches=config.patches,
+        embedding=config.embedding,
+        hops=config.hops,
+        threshold=config.threshold,
+        adjacency=config.adjacency,
+        keep=config.keep,
+        level_weights=config.used_level_weights,
+        temperature=config.temperature,
+    )
+
+
+def training_pairs(config: TrainConfig, prepared: Path) -> UnpairedImages:
+    """The training images of ``prepared``, as many pairs as the steps need."""
+    return UnpairedImages(
+        (list_images(prepared / "trainA"), list_images(prepared / "trainB")),
+        length=config.steps * config.batch_size,
+        seed=config.seed,
+        load_size=config.load_size,
+        crop_size=config.crop_size,
+        flip=config.flip,
+    )
+
+
+def sample_grid(trainer: Trainer, a: Tensor, b: Tensor) -> np.ndarray:
+    """One row an image: A, its translation, B, its translation (the identity term's): (H, W, 3) uint8."""
+    generator = trainer.translator.eval()
+    columns = [a, translate_image(generator, a), b, translate_image(generator, b)]
+    generator.train()
+    rows = torch.stack(columns, dim=1).flatten(0, 1)  # (N, 4, 3, H, W) -> (4N, 3, H, W)
+    grid = make_grid(rows.float().cpu(), nrow=len(columns), padding=2, pad_value=1)  # (3, H, W)
+    return to_pixels(grid).permute(1, 2, 0).numpy()
+
+
+class Curves:
+    """The losses over the steps, as a CSV that DVC plots. Written whole, under a temporary name first."""
+
+    def __init__(self, path: Path):
+        self.path, self.rows = path, []
+
+    def add(self, record: Record) -> None:
+        """Appends one row: the step and its losses."""
+        self.rows.append({"step": record.step, **record.losses})
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".partial")
+        pd.DataFrame(self.rows).to_csv(temporary, index=False, float_format="%.6g")
+        temporary.replace(self.path)
+
+
+def _fixed_images(folder: Path, config: TrainConfig, device: torch.device) -> Tensor:
+    """The first images of ``folder``, cropped to squares of the training size: (N, 3, H, W) in [-1, 1]."""
+    size = config.crop_size
+    images = [to_tensor(path) for path in list_images(folder)[: config.sample_images]]
+    squares = [transforms.center_crop(transforms.resize(image, [size], antialias=True), [size]) for image in images]
+    return to_signed(torch.stack(squares)).to(device)
+
+
+def _check_crop(manifest: Manifest, crop_size: int) -> None:
+    """Enlarging is for load_size to decide; an image that could not even fill the crop is a mistake."""
+    for split in ("trainA", "trainB"):
+        for entry in manifest.splits[split]:
+            if min(entry.width, entry.height) < crop_size:
+                raise UserError(
+                    f"{split}/{entry.name}: {entry.width}x{entry.height} pixels, smaller than train.crop_size "
+                    f"{crop_size}; use larger images or a smaller crop"
+                )
+
+
+def _with_progress(records: Iterable[Record], steps: int, batch_size: int) -> Iterator[Record]:
+    """Draws step, speed, time left and losses; without a terminal, a line every tenth of the way."""
+    losses, started, warned = "", time.monotonic(), False
+    with bar(TextColumn("{task.fields[speed]:.1f} images/s  {task.fields[losses]}")) as progress:
+        task = progress.add_task("training", total=steps, losses="", speed=0.0)
+        for record in records:
+            speed = record.step * batch_size / (time.monotonic() - started)
+            if record.losses is not None:
+                losses = "  ".join(f"{name} {value:.3f}" for name, value in record.losses.items())
+            progress.update(task, completed=record.step, losses=losses, speed=speed)
+            if not console.is_terminal and record.step % max(steps // 10, 1) == 0:
+                announce(f"step {record.step}/{steps}  {speed:.1f} images/s  {losses}")
+            if record.saturated and not warned:
+                warned = True
+                announce(SATURATION_WARNING.format(step=record.step))
+            yield record
+
+
+def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) -> None:
+    """Writes the model folder under a temporary name first, so that it is there whole or not at all."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    sections = params.model_dump(mode="json", include=set(TRAINING_SECTIONS))
+    libraries = {
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "torch-geometric": version("torch-geometric"),
+    }
+    save_generator(partial, trainer.translator, {**sections, "data_sha256": manifest.sha256, "versions": libraries})
+    save_weights(trainer.networks["contrast"].module.loss, partial / "contrast.safetensors")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
