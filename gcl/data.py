@@ -44,7 +44,7 @@ def augment(image: Tensor, load_size: int, crop_size: int, flip: bool, random: n
 
 
 class UnpairedImages(Dataset):
-    """Endless pairs of unrelated images of two domains, each domain shuffled anew every pass over it.
+    """Pairs of unrelated images of two domains, each domain shuffled anew every pass over it.
 
     Args:
         folders: one list of image files a domain.
@@ -71,6 +71,8 @@ class UnpairedImages(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """One image of each domain, (3, crop_size, crop_size) in [-1, 1]."""
+        if index >= self.length:
+            raise IndexError(index)
         return self._image(0, index), self._image(1, index)
 
     def _image(self, domain: int, index: int) -> Tensor:

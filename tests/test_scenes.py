@@ -12,10 +12,7 @@ Drawings = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 @pytest.fixture(scope="module")
 def drawings() -> Drawings:
     """Fifty scenes, each as horse picture, zebra picture and mask."""
-    return [
-        (draw_scene(SEED, index, "A"), draw_scene(SEED, index, "B"), draw_mask(SEED, index))
-        for index in range(50)
-    ]
+    return [(draw_scene(SEED, index, "A"), draw_scene(SEED, index, "B"), draw_mask(SEED, index)) for index in range(50)]
 
 
 def luminance(picture: np.ndarray) -> np.ndarray:
@@ -109,9 +106,7 @@ def test_animals_stay_inside_the_frame(drawings):
 
 def test_two_animals_hardly_cover_each_other():
     scenes = [compose_scene(SEED, index) for index in range(60)]
-    pairs = [
-        [silhouette(animal, 64) for animal in scene.animals] for scene in scenes if len(scene.animals) == 2
-    ]
+    pairs = [[silhouette(animal, 64) for animal in scene.animals] for scene in scenes if len(scene.animals) == 2]
     assert 10 < len(pairs) < 40
     for first, second in pairs:
         assert (first & second).sum() < 0.22 * min(first.sum(), second.sum())
@@ -158,7 +153,5 @@ def test_animals_stand_out_from_what_is_behind_them():
 
 def test_the_meadow_is_greener_than_the_savanna(drawings):
     for horse, zebra, mask in drawings:
-        greenness = [
-            (picture[mask == GROUND].astype(float) @ (-0.5, 1, -0.5)).mean() for picture in (horse, zebra)
-        ]
+        greenness = [(picture[mask == GROUND].astype(float) @ (-0.5, 1, -0.5)).mean() for picture in (horse, zebra)]
         assert greenness[0] > greenness[1] + 20

@@ -1,0 +1,34 @@
+# Sets up .venv from requirements.lock and runs the experiment or its tests in it.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+.PHONY: repro test lint lock help
+
+help: ## What can be made
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+
+repro: $(READY) ## Run every stage that is out of date, then say where the results are
+	dvc repro
+	@echo "report:  reports/report.md"
+	@echo "runs:    mlflow.db (look at them with: . $(VENV)/bin/activate && mlflow ui)"
+
+test: $(READY) ## Run all tests and the linter
+	ruff check .
+	pytest -q
+
+lint: $(READY) ## Check and format the code
+	ruff check --fix .
+	ruff format .
+
+lock: ## Renew requirements.lock from pyproject.toml
+	uv pip compile --universal --extra dev --upgrade --no-header pyproject.toml --output-file requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet uv
+	uv pip sync --quiet requirements.lock
+	uv pip install --quiet --no-deps --editable .
+	@touch $(READY)

@@ -1,0 +1,268 @@
+"""Frozen feature networks of the VGG family: the encoder of the graphs and the judge of the metrics."""
+
+import http.client
+import pickle
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import VGG16_Weights
+
+from gcl.errors import UserError
+
+BUNDLED = Path(__file__).parent / "weights"
+NETWORK_PATIENCE = 20.0
+"""Seconds of silence after which a download is given up."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Shape of a network: width and number of 3x3 convolutions of each block, and how its input is scaled.
+
+    mean and standard_deviation are those of images in [0,1], by channel; at 0.5 both, images in [-1,1]
+    reach the first convolution as they are.
+    """
+
+    widths: tuple[int, ...]
+    convolutions: tuple[int, ...]
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    standard_deviation: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def layers(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yields every layer as ("conv1_1", Conv2d), ("relu1_1", ReLU), ..., ("pool1", MaxPool2d), ..."""
+        channels = 3
+        for block, (width, depth) in enumerate(zip(self.widths, self.convolutions, strict=True), start=1):
+            for convolution in range(1, depth + 1):
+                yield f"conv{block}_{convolution}", nn.Conv2d(channels, width, 3, padding=1)
+                # Not in place: on images that need gradients the convolution's output belongs to autograd.
+                yield f"relu{block}_{convolution}", nn.ReLU()
+                channels = width
+            yield f"pool{block}", nn.MaxPool2d(2)
+
+    def chosen(self) -> list[str]:
+        """Names of the layers that can be asked for: all ReLUs, from the image upwards."""
+        return [
+            f"relu{block}_{convolution}"
+            for block, depth in enumerate(self.convolutions, start=1)
+            for convolution in range(1, depth + 1)
+        ]
+
+    def block_ends(self) -> list[str]:
+        """Names of the last ReLU of each block."""
+        return [f"relu{block}_{depth}" for block, depth in enumerate(self.convolutions, start=1)]
+
+
+PLANS = {
+    "small": Plan(widths=(16, 48, 96), convolutions=(2, 2, 2)),
+    "judge": Plan(widths=(16, 32, 64, 64), convolutions=(1, 2, 2, 2)),
+    "vgg16": Plan(
+        widths=(64, 128, 256, 512, 512),
+        convolutions=(2, 2, 3, 3, 3),
+        mean=(0.485, 0.456, 0.406),
+        standard_deviation=(0.229, 0.224, 0.225),
+    ),
+}
+
+
+class EncoderError(UserError, ValueError):
+    """A layer that the network does not have, or a file that does not hold the network."""
+
+
+class WeightsUnavailable(UserError, RuntimeError):
+    """Published weights are neither on disk nor to be had from the network."""
+
+
+class Encoder(nn.Module):
+    """Features of images after chosen ReLUs of a frozen VGG-like network.
+
+    channels holds the number of channels of each chosen layer, in the order asked for. Always in evaluation
+    mode; no parameter requires a gradient, though gradients flow through to the images. A new encoder has
+    random weights until load is called.
+
+    Raises EncoderError for no layer at all and for a layer that the plan does not have.
+    """
+
+    def __init__(self, plan: Plan, layers: Sequence[str]) -> None:
+        super().__init__()
+        self.plan = plan
+        self.layers = list(layers)
+        allowed = plan.chosen()
+        for name in self.layers:
+            if name not in allowed:
+                raise EncoderError(f"unknown encoder layer {name!r}: the layers are {', '.join(allowed)}")
+        if not self.layers:
+            raise EncoderError(f"no encoder layer chosen: the layers are {', '.join(allowed)}")
+        self.features, self._names = _up_to(plan, max(self.layers, key=allowed.index))
+        self.channels = [plan.widths[_block_of(name)] for name in self.layers]
+        # (3,) -> (3,1,1), and not part of the state: a published VGG16 file holds no such entries.
+        for name in ("mean", "standard_deviation"):
+            scale = torch.tensor(getattr(plan, name)).view(3, 1, 1)
+            self.register_buffer(name, scale, persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode whatever is asked, so that the model around it can switch freely."""
+        return super().train(False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (B,3,H,W) in [-1,1] to one (B,C,H',W') of values from 0 up per chosen layer, in order.
+
+        H' and W' halve, rounded down, with every block after the first.
+        """
+        hidden = ((images + 1) / 2 - self.mean) / self.standard_deviation
+        found = {}
+        for name, layer in zip(self._names, self.features, strict=True):
+            hidden = layer(hidden)
+            if name in self.layers:
+                found[name] = hidden
+        return [found[name] for name in self.layers]
+
+    def load(self, weights: Path) -> Self:
+        """Fills in the weights of a file with the state of the whole network or of its lower part.
+
+        Keys are features.N.weight and features.N.bias as torchvision numbers them; classifier.* is ignored.
+        Raises FileNotFoundError for no such file, EncoderError for one that does not hold this network.
+        """
+        state = _read_state(weights)
+        state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
+        differences = _differences(state, _shapes(self), _shapes(_whole(self.plan)))
+        if differences:
+            raise EncoderError(f"{weights} does not hold this encoder: {_shortened(differences)}")
+        self.load_state_dict({key: state[key] for key in self.state_dict()})
+        return self
+
+
+class Judge(Encoder):
+    """The encoder of the metrics: the last ReLU of every block, and one vector an image."""
+
+    def __init__(self) -> None:
+        plan = PLANS["judge"]
+        super().__init__(plan, plan.block_ends())
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Images (B,3,H,W) in [-1,1] to (B,64): the mean over positions of the last ReLU."""
+        return self(images)[-1].mean(dim=(2, 3))
+
+
+def load_encoder(
+    name: Literal["small", "vgg16"], layers: Sequence[str], weights: Path | None = None
+) -> Encoder:
+    """The encoder of that name with its features after the given layers, named relu{block}_{convolution}.
+
+    small is the network bundled with this project, pretrained on procedural textures; it takes images in
+    [-1,1] as they are. vgg16 has torchvision's ImageNet weights, from torch's hub cache or downloaded into
+    it. weights is a local file to read instead: .safetensors, or a state dict that torch.save wrote.
+
+    Raises EncoderError for an unknown layer or a file that does not fit, FileNotFoundError for no file,
+    WeightsUnavailable where vgg16 has neither a file nor a network to download it from.
+    """
+    encoder = Encoder(PLANS[name], layers)
+    if weights is None:
+        weights = BUNDLED / "encoder.safetensors" if name == "small" else _published_vgg16()
+    return encoder.load(Path(weights))
+
+
+def load_judge() -> Judge:
+    """The bundled judge, which shares neither weights nor shape nor seed with the small encoder."""
+    return Judge().load(BUNDLED / "judge.safetensors")
+
+
+def _up_to(plan: Plan, last: str) -> tuple[nn.Sequential, list[str]]:
+    """The plan's layers up to the one named last, with random weights, and their names."""
+    layers, names = nn.Sequential(), []
+    for name, layer in plan.layers():
+        layers.append(layer)
+        names.append(name)
+        if name == last:
+            break
+    return layers, names
+
+
+def _block_of(name: str) -> int:
+    """Zero-based block of a layer named relu{block}_{convolution}."""
+    return int(name.removeprefix("relu").split("_")[0]) - 1
+
+
+def _whole(plan: Plan) -> Encoder:
+    # On the meta device the shapes of all layers cost neither memory nor random numbers.
+    with torch.device("meta"):
+        return Encoder(plan, plan.block_ends())
+
+
+def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
+
+
+def _differences(
+    state: dict[str, Tensor], needed: dict[str, tuple[int, ...]], known: dict[str, tuple[int, ...]]
+) -> list[str]:
+    """What sets a file's state apart from the shapes that are needed and those that may be there besides."""
+    missing = [f"{key} is missing" for key in needed if key not in state]
+    unknown = [f"{key} is unexpected" for key in state if key not in known]
+    misshapen = [
+        f"{key} has shape {tuple(state[key].shape)} instead of {shape}"
+        for key, shape in known.items()
+        if key in state and tuple(state[key].shape) != shape
+    ]
+    return missing + misshapen + unknown
+
+
+def _shortened(differences: list[str], most: int = 6) -> str:
+    more = len(differences) - most
+    return "; ".join(differences[:most]) + (f"; and {more} more differences" if more > 0 else "")
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or of one that torch.save wrote."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no encoder weights at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise EncoderError(f"{path} is not a readable file of weights: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise EncoderError(f"{path} is not a state dict: it must hold tensors by name and nothing else")
+    return state
+
+
+def _published_vgg16() -> Path:
+    """Where torchvision's ImageNet weights lie in torch's hub cache, after downloading them if need be."""
+    url = VGG16_Weights.IMAGENET1K_V1.url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    if path.is_file():
+        return path
+    # torchvision ends its file names with the first digits of the file's sha256.
+    digest = path.stem.rsplit("-", 1)[-1]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # torch writes under a temporary name that it removes on failure, so no half-written file stays.
+        with _patience(NETWORK_PATIENCE):
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise WeightsUnavailable(
+            f"the VGG16 weights are not at {path} and could not be downloaded ({error}). Either put the file "
+            f"from {url} there, or set encoder.weights to a local copy. The bundled network needs no "
+            "download: encoder.name: small"
+        ) from error
+    return path
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Makes new connections time out: by default, one to a host that never answers waits for minutes."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

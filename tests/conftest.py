@@ -1,0 +1,31 @@
+"""Shared by all tests: small data sets and parameters."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.params import read_mapping
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def settings() -> dict:
+    """The project's own params.yaml as nested dictionaries, to change and parse."""
+    return read_mapping(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def save_images():
+    """Writes random RGB images: save_images(folder, count, size=(width, height), suffix)."""
+
+    def save(folder: Path, count: int, size: tuple[int, int] = (80, 64), suffix: str = ".png") -> None:
+        folder.mkdir(parents=True)
+        random = np.random.default_rng(len(folder.name) + count)
+        for index in range(count):
+            pixels = random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"image_{index}{suffix}")
+
+    return save

@@ -1,0 +1,150 @@
+"""Published networks: their weights from a local file, from torch's cache, or a message with the ways out."""
+
+import time
+import urllib.error
+from pathlib import Path
+from types import SimpleNamespace
+
+import lpips
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch_fidelity import KEY_METRIC_FID
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+
+from gcl.feature_extractors import MissingWeightsError, find_alexnet_weights, find_inception_weights
+from gcl.images import save_png
+from gcl.metrics import frechet_and_kernel, lpips_distances
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads that wait for each other over images this small only slow a busy machine down."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def pixels() -> Tensor:
+    """Two sets of three images, (2, 3, 3, 64, 64) uint8."""
+    return torch.randint(256, (2, 3, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def folders(tmp_path, pixels) -> list[Path]:
+    """The two sets as PNGs."""
+    folders = [tmp_path / "images", tmp_path / "reference"]
+    for folder, images in zip(folders, pixels, strict=True):
+        folder.mkdir()
+        for index, image in enumerate(images):
+            save_png(image.permute(1, 2, 0).numpy(), folder / f"{index}.png")
+    return folders
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path) -> Path:
+    """An empty torch home and no way to download; returns where torch would keep published weights."""
+
+    def refuse(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+@pytest.fixture(scope="module")
+def inception(tmp_path_factory) -> Path:
+    """Random weights for torch-fidelity's Inception-v3, scaled so that its features do not vanish."""
+    module = "torch_fidelity.feature_extractor_inceptionv3"
+    with pytest.MonkeyPatch.context() as patch:
+        # It cannot be built without weights.
+        patch.setattr(f"{module}.load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    torch.manual_seed(0)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight).mul_(1.2)
+    file = tmp_path_factory.mktemp("weights") / "inception.pth"
+    torch.save(network.state_dict(), file)
+    return file
+
+
+def test_inception_features_are_those_of_the_local_file(monkeypatch, no_network, folders, pixels, inception):
+    means = []
+
+    def keep(first: dict, second: dict, verbose: bool) -> dict[str, float]:
+        means.extend((first["mu"], second["mu"]))
+        return {KEY_METRIC_FID: 12.5}
+
+    # 75 pixels instead of 299, and no eigenvalues of 2048 x 2048 matrices: those would take a minute.
+    monkeypatch.setattr(FeatureExtractorInceptionV3, "INPUT_IMAGE_SIZE", 75)
+    monkeypatch.setattr("torch_fidelity.metrics.fid_statistics_to_metric", keep)
+    frechet, kernel = frechet_and_kernel(*folders, "inception", inception, 2, 0, "cpu")
+    network = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=inception)
+    for mean, images in zip(means, pixels, strict=True):
+        assert mean == pytest.approx(network(images)[0].mean(dim=0).numpy(), rel=1e-3, abs=1e-4)
+        assert mean.mean() > 0.1
+    assert (frechet.name, frechet.value, kernel.name) == ("fid", 12.5, "kid")
+    assert "inception-v3-compat" in kernel.features and "2048 dimensions" in kernel.features
+    assert "biased: 3 samples" in frechet.note
+
+
+def test_alexnet_s_distance_is_the_package_s_with_the_local_file(tmp_path, monkeypatch, no_network, folders, pixels):
+    alexnet = SimpleNamespace(features=torchvision.models.AlexNet().features)
+    file = tmp_path / "alexnet.pth"
+    torch.save({f"features.{key}": value for key, value in alexnet.features.state_dict().items()}, file)
+    ours = lpips_distances(*folders, "inception", file, "cpu")
+    monkeypatch.setattr("lpips.pretrained_networks.tv.alexnet", lambda pretrained: alexnet)
+    with torch.no_grad():
+        theirs = lpips.LPIPS(net="alex", verbose=False)(*(pixels / 255), normalize=True)
+    assert list(ours.per_image) == ["0", "1", "2"]
+    assert list(ours.per_image.values()) == pytest.approx(theirs.flatten().tolist(), rel=1e-4)
+    assert np.ptp(theirs.numpy()) > 1e-4
+    assert ours.name == "lpips_alex" and "AlexNet" in ours.features
+
+
+def test_weights_in_torch_s_cache_need_no_network(no_network, inception):
+    no_network.mkdir(parents=True)
+    cached = no_network / Path(URL_INCEPTION_V3).name
+    cached.symlink_to(inception)
+    assert find_inception_weights(None) == cached
+
+
+def test_missing_weights_end_at_once_with_the_ways_out(no_network, folders):
+    start = time.monotonic()
+    with pytest.raises(MissingWeightsError) as inception_error:
+        frechet_and_kernel(*folders, "inception", None, 4, 0, "cpu")
+    with pytest.raises(MissingWeightsError) as alexnet_error:
+        lpips_distances(*folders, "inception", None, "cpu")
+    assert time.monotonic() - start < 5
+    for error, setting in (
+        (inception_error, "evaluate.inception_weights"),
+        (alexnet_error, "evaluate.alexnet_weights"),
+    ):
+        message = str(error.value)
+        assert setting in message and "evaluate.features to small" in message and "https://" in message
+        assert "no network" in message and error.value.__suppress_context__
+
+
+def test_a_setting_that_names_no_file_is_named(tmp_path):
+    with pytest.raises(MissingWeightsError, match=r"evaluate\.inception_weights names .*gone\.pth"):
+        find_inception_weights(tmp_path / "gone.pth")
+
+
+def test_files_of_other_networks_are_refused(tmp_path):
+    # The shapes of torchvision's Inception-v3, not torch-fidelity's, and of its VGG16.
+    torch.save({"fc.weight": torch.empty(1000, 2048)}, tmp_path / "torchvision.pth")
+    torch.save({"features.0.weight": torch.empty(64, 3, 3, 3)}, tmp_path / "vgg.pth")
+    (tmp_path / "page.pth").write_text("<html>")
+    with pytest.raises(ValueError, match="does not hold torch-fidelity's Inception-v3"):
+        find_inception_weights(tmp_path / "torchvision.pth")
+    with pytest.raises(ValueError, match="does not hold torchvision's AlexNet"):
+        find_alexnet_weights(tmp_path / "vgg.pth")
+    with pytest.raises(ValueError, match="not a readable file of weights"):
+        find_inception_weights(tmp_path / "page.pth")

@@ -1,0 +1,117 @@
+"""params.yaml: what stands there is valid, and mistakes are named by key, value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from gcl.config import Params
+from gcl.errors import UserError
+from pipeline.params import flatten, parse_params, read_params
+from pipeline.presets import apply_preset, preset_names
+from tests.conftest import ROOT
+
+FILE = Path("params.yaml")
+
+
+def test_every_key_of_the_file_is_a_parameter_and_the_other_way_round(settings):
+    in_file = {key for section, values in settings.items() for key in (f"{section}.{name}" for name in values)}
+    in_models = {
+        f"{section}.{name}" for section, field in Params.model_fields.items() for name in field.annotation.model_fields
+    }
+    assert in_file == in_models
+
+
+def test_every_key_has_a_comment():
+    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+    keys = [line for line in lines if line.startswith("  ")]
+    assert [line.strip() for line in keys if "#" not in line] == []
+
+
+@pytest.mark.parametrize(
+    "section, key, value, told",
+    [
+        ("graph", "threshold", 2, ["graph.threshold = 2", "less than or equal to 1"]),
+        ("graph", "patches", 0, ["graph.patches = 0", "greater than or equal to 1"]),
+        ("graph", "adjacency", "sharde", ["graph.adjacency = sharde", "'shared', 'separate' or 'identity'"]),
+        ("graph", "hop", 1, ["graph.hop: unknown key", "did you mean hops?"]),
+        ("graph", "levels", 3, ["graph.level_weights has 2 numbers", "needs 4"]),
+        ("data", "source", "folder", ["data.path"]),
+        ("train", "crop_size", 100, ["train.crop_size 100", "train.load_size 64"]),
+        ("train", "steps", "many", ["train.steps = many", "integer"]),
+        ("optimizer", "lr", 1, ["optimizer: unknown key"]),
+    ],
+)
+def test_mistakes_are_named(settings, section, key, value, told):
+    settings.setdefault(section, {})[key] = value
+    with pytest.raises(UserError) as error:
+        parse_params(settings, FILE)
+    for part in ["params.yaml", *told]:
+        assert part in str(error.value)
+
+
+def test_a_missing_key_is_named(settings):
+    del settings["graph"]["hops"]
+    with pytest.raises(UserError, match=r"graph\.hops: key is missing"):
+        parse_params(settings, FILE)
+
+
+def test_pooling_off_drops_the_pooled_weights(settings):
+    settings["graph"]["pooling"] = False
+    assert parse_params(settings, FILE).graph.used_level_weights == (1.0,)
+
+
+def test_broken_yaml_and_missing_files_are_told(tmp_path):
+    broken = tmp_path / "params.yaml"
+    broken.write_text("graph: [1, 2\n")
+    with pytest.raises(UserError, match="not valid YAML"):
+        read_params(broken)
+    broken.write_text("just words\n")
+    with pytest.raises(UserError, match="expected sections"):
+        read_params(broken)
+    with pytest.raises(UserError, match="no such file"):
+        read_params(tmp_path / "absent.yaml")
+
+
+def test_scientific_notation_is_a_number(tmp_path):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    lines = ["  generator_lr: 1e-4" if line.startswith("  generator_lr:") else line for line in text.splitlines()]
+    file = tmp_path / "params.yaml"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    assert read_params(file).train.generator_lr == 1e-4
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_and_keeps_comments(name, tmp_path):
+    original = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "params.yaml"
+    file.write_text(original, encoding="utf-8")
+    apply_preset(name, file)
+    assert read_params(file) != read_params(ROOT / "params.yaml")
+    assert file.read_text(encoding="utf-8").count("#") == original.count("#")
+
+
+def test_the_published_preset_is_the_published_setting(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    apply_preset("horse2zebra", file)
+    params = read_params(file)
+    assert params.encoder.layers == ("relu3_1", "relu4_1", "relu4_3")
+    graph = params.graph
+    assert (graph.patches, graph.embedding, graph.threshold, graph.hops, graph.weight) == (256, 256, 0.1, 2, 0.1)
+    assert params.train.average_decay == 0
+
+
+def test_an_unknown_preset_changes_nothing(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("graph: {}\n")
+    with pytest.raises(UserError, match="horse2zebra"):
+        apply_preset("zebra2horse", file)
+    assert file.read_text() == "graph: {}\n"
+
+
+def test_flatten():
+    assert flatten({"graph": {"hops": 2, "deep": {"er": 1}}, "seed": 0}) == {
+        "graph.hops": 2,
+        "graph.deep.er": 1,
+        "seed": 0,
+    }
