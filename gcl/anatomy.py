@@ -123,9 +123,7 @@ def along_crest(pose: Pose, sink: float, width: float) -> Part:
     joints = []
     for joint, fullness in zip(neck_joints(pose), MANE_FULLNESS, strict=True):
         rise = joint.radius * (1 - sink)
-        joints.append(
-            Joint(joint.x - upward * rise, joint.y + forward * rise, width * fullness, joint.stripe)
-        )
+        joints.append(Joint(joint.x - upward * rise, joint.y + forward * rise, width * fullness, joint.stripe))
     forelock = Joint(*on_head(pose, 0.06, 0.08), 0.5 * width, joints[-1].stripe)
     return Part((*joints, forelock))
 

@@ -1,10 +1,7 @@
 """Frozen feature networks of the VGG family: the encoder of the graphs and the judge of the metrics."""
 
-import http.client
 import pickle
-import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -16,10 +13,9 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 
 from gcl.errors import UserError
+from gcl.published_weights import local_or_published
 
 BUNDLED = Path(__file__).parent / "weights"
-NETWORK_PATIENCE = 20.0
-"""Seconds of silence after which a download is given up."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +69,6 @@ PLANS = {
 
 class EncoderError(UserError, ValueError):
     """A layer that the network does not have, or a file that does not hold the network."""
-
-
-class WeightsUnavailable(UserError, RuntimeError):
-    """Published weights are neither on disk nor to be had from the network."""
 
 
 class Encoder(nn.Module):
@@ -152,9 +144,7 @@ class Judge(Encoder):
         return self(images)[-1].mean(dim=(2, 3))
 
 
-def load_encoder(
-    name: Literal["small", "vgg16"], layers: Sequence[str], weights: Path | None = None
-) -> Encoder:
+def load_encoder(name: Literal["small", "vgg16"], layers: Sequence[str], weights: Path | None = None) -> Encoder:
     """The encoder of that name with its features after the given layers, named relu{block}_{convolution}.
 
     small is the network bundled with this project, pretrained on procedural textures; it takes images in
@@ -165,9 +155,10 @@ def load_encoder(
     WeightsUnavailable where vgg16 has neither a file nor a network to download it from.
     """
     encoder = Encoder(PLANS[name], layers)
-    if weights is None:
-        weights = BUNDLED / "encoder.safetensors" if name == "small" else _published_vgg16()
-    return encoder.load(Path(weights))
+    if name == "vgg16":
+        url = VGG16_Weights.IMAGENET1K_V1.url
+        return encoder.load(local_or_published(weights, url, "encoder.weights", "encoder.name to small"))
+    return encoder.load(weights or BUNDLED / "encoder.safetensors")
 
 
 def load_judge() -> Judge:
@@ -233,36 +224,3 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise EncoderError(f"{path} is not a state dict: it must hold tensors by name and nothing else")
     return state
-
-
-def _published_vgg16() -> Path:
-    """Where torchvision's ImageNet weights lie in torch's hub cache, after downloading them if need be."""
-    url = VGG16_Weights.IMAGENET1K_V1.url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    if path.is_file():
-        return path
-    # torchvision ends its file names with the first digits of the file's sha256.
-    digest = path.stem.rsplit("-", 1)[-1]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # torch writes under a temporary name that it removes on failure, so no half-written file stays.
-        with _patience(NETWORK_PATIENCE):
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        raise WeightsUnavailable(
-            f"the VGG16 weights are not at {path} and could not be downloaded ({error}). Either put the file "
-            f"from {url} there, or set encoder.weights to a local copy. The bundled network needs no "
-            "download: encoder.name: small"
-        ) from error
-    return path
-
-
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Makes new connections time out: by default, one to a host that never answers waits for minutes."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

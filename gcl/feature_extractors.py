@@ -4,8 +4,6 @@
 metrics: torch-fidelity's Inception-v3 for FID and KID, torchvision's AlexNet for LPIPS.
 """
 
-import hashlib
-import http.client
 import pickle
 import warnings
 from dataclasses import dataclass
@@ -21,6 +19,9 @@ from torchvision.models import AlexNet_Weights
 
 from gcl.data import to_signed
 from gcl.encoders import BUNDLED, PLANS, load_judge
+from gcl.errors import UserError
+from gcl.files import digest
+from gcl.published_weights import local_or_published
 
 FeatureSet = Literal["small", "inception"]
 
@@ -29,10 +30,7 @@ JUDGE_WEIGHTS = BUNDLED / "judge.safetensors"
 JUDGE_DIMENSIONS = PLANS["judge"].widths[-1]
 INCEPTION = "inception-v3-compat"
 INCEPTION_DIMENSIONS = 2048
-
-
-class MissingWeightsError(Exception):
-    """Published weights are neither on disk nor to be downloaded; the message names the ways out."""
+SMALL = "evaluate.features to small"
 
 
 class JudgeExtractor(FeatureExtractorBase):
@@ -75,7 +73,7 @@ class PooledFeatures:
 def pooled_features(features: FeatureSet, weights: Path | None) -> PooledFeatures:
     """The features of FID and KID. ``weights`` is a local file for Inception, None to download it.
 
-    Raises MissingWeightsError and ValueError as find_inception_weights does.
+    Raises WeightsUnavailable and UserError as find_inception_weights does.
     """
     if features == "small":
         description = f"bundled judge, sha256 {digest(JUDGE_WEIGHTS)}, {JUDGE_DIMENSIONS} dimensions"
@@ -97,7 +95,7 @@ class PerceptualDistance:
 def perceptual_distance(features: FeatureSet, weights: Path | None) -> PerceptualDistance:
     """LPIPS (Zhang et al., 2018), on the CPU. ``weights`` is a local file for AlexNet, None to download it.
 
-    Raises MissingWeightsError and ValueError as find_alexnet_weights does.
+    Raises WeightsUnavailable and UserError as find_alexnet_weights does.
     """
     if features == "small":
         description = f"bundled judge, sha256 {digest(JUDGE_WEIGHTS)}, last ReLU of each block, unweighted"
@@ -110,9 +108,9 @@ def perceptual_distance(features: FeatureSet, weights: Path | None) -> Perceptua
 def find_inception_weights(local: Path | None) -> Path:
     """The weights of torch-fidelity's Inception-v3: ``local``, or torch's hub cache, filled if need be.
 
-    Raises MissingWeightsError for no file and no download, ValueError for a file of another network.
+    Raises WeightsUnavailable for no file and no download, UserError for a file of another network.
     """
-    file = _local_or_published(local, URL_INCEPTION_V3, "evaluate.inception_weights")
+    file = local_or_published(local, URL_INCEPTION_V3, "evaluate.inception_weights", SMALL)
     # torchvision's own Inception-v3, easily mistaken for this one, has 1000 outputs.
     _state_with(file, "fc.weight", (1008, INCEPTION_DIMENSIONS), "torch-fidelity's Inception-v3")
     return file
@@ -121,9 +119,9 @@ def find_inception_weights(local: Path | None) -> Path:
 def find_alexnet_weights(local: Path | None) -> Path:
     """The weights of torchvision's AlexNet: ``local``, or torch's hub cache, filled if need be.
 
-    Raises MissingWeightsError for no file and no download, ValueError for a file of another network.
+    Raises WeightsUnavailable for no file and no download, UserError for a file of another network.
     """
-    file = _local_or_published(local, AlexNet_Weights.IMAGENET1K_V1.url, "evaluate.alexnet_weights")
+    file = local_or_published(local, AlexNet_Weights.IMAGENET1K_V1.url, "evaluate.alexnet_weights", SMALL)
     _alexnet_state(file)
     return file
 
@@ -158,46 +156,12 @@ def _alexnet_state(file: Path) -> dict[str, Tensor]:
 
 
 def _state_with(file: Path, key: str, shape: tuple[int, ...], network: str) -> dict[str, Tensor]:
-    """The state dict in ``file``, known for ``network``'s by the shape of one entry; else ValueError."""
+    """The state dict in ``file``, known for ``network``'s by the shape of one entry; else UserError."""
     try:
         # Without pickled code, which torch-fidelity would run when it reads the same file.
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{file} is not a readable file of weights: {error}") from None
+        raise UserError(f"{file} is not a readable file of weights: {error}") from None
     if not isinstance(state, dict) or key not in state or tuple(state[key].shape) != shape:
-        raise ValueError(f"{file} does not hold {network}: it has no {key} of shape {shape}")
+        raise UserError(f"{file} does not hold {network}: it has no {key} of shape {shape}")
     return state
-
-
-def _local_or_published(local: Path | None, url: str, setting: str) -> Path:
-    """``local``, or without one the file of ``url`` in torch's hub cache, after downloading it if need be."""
-    ways_out = (
-        f"Either leave {setting} empty and run once with a network, which downloads {url}; or set it to a "
-        "local copy of that file; or set evaluate.features to small, which needs no download"
-    )
-    if local is not None:
-        if not local.is_file():
-            raise MissingWeightsError(f"{setting} names {local}, where no file is. {ways_out}")
-        return local
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    if not cached.is_file():
-        try:
-            _download(url, cached)
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
-            raise MissingWeightsError(
-                f"no weights at {cached}, and their download failed: {error}. {ways_out}"
-            ) from None
-    return cached
-
-
-def _download(url: str, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Published weights end their names with the first digits of the file's SHA-256.
-    expected = file.stem.rsplit("-", 1)[-1]
-    torch.hub.download_url_to_file(url, str(file), hash_prefix=expected, progress=False)
-
-
-def digest(file: Path) -> str:
-    """The first twelve hexadecimal digits of the file's SHA-256."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]

@@ -1,11 +1,13 @@
 """Image files: listing, decoding to oriented 8-bit RGB, and saving as PNG without half-written files."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gcl.errors import UserError
+from gcl.files import write_whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -41,6 +43,6 @@ def read_rgb(path: Path) -> Image.Image:
 def save_png(pixels: Image.Image | np.ndarray, path: Path) -> None:
     """Writes ``pixels`` (an image, or (H, W[, 3]) uint8) to ``path`` at once: never a part of a file."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    temporary = path.with_name(f".{path.name}.partial")
-    image.save(temporary, format="PNG")
-    temporary.replace(path)
+    encoded = BytesIO()
+    image.save(encoded, format="PNG")
+    write_whole(path, encoded.getvalue())

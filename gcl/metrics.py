@@ -20,6 +20,7 @@ from torch_fidelity import KEY_METRIC_FID, KEY_METRIC_KID_MEAN, calculate_metric
 from torchvision.transforms.v2 import functional as transforms
 
 from gcl.data import to_signed, to_tensor
+from gcl.errors import UserError
 from gcl.feature_extractors import FeatureSet, PooledFeatures, perceptual_distance, pooled_features
 from gcl.images import list_images, read_rgb
 
@@ -73,7 +74,7 @@ def frechet_and_kernel(
     between the two, are all resized and centre-cropped to a square of the smallest side found. Any device
     but CUDA means the CPU.
 
-    Raises ValueError for fewer than two images in a folder, MissingWeightsError where Inception's weights
+    Raises UserError for fewer than two images in a folder, WeightsUnavailable where Inception's weights
     are not to be had.
     """
     chosen = pooled_features(features, weights)
@@ -98,24 +99,21 @@ def frechet_and_kernel(
         save_cpu_ram=True,
         verbose=False,
     )
+    note = _bias(chosen, min(counts.values()))
     shared = {"features": chosen.description, "library": _library("torch-fidelity"), "resize": side, **counts}
     return (
-        Measurement(
-            f"fid{chosen.suffix}", numbers[KEY_METRIC_FID], note=_bias(chosen, min(counts.values())), **shared
-        ),
+        Measurement(f"fid{chosen.suffix}", numbers[KEY_METRIC_FID], note=note, **shared),
         Measurement(f"kid{chosen.suffix}", numbers[KEY_METRIC_KID_MEAN], subset_size=subset_size, **shared),
     )
 
 
-def lpips_distances(
-    first: Path, second: Path, features: FeatureSet, weights: Path | None, device: str
-) -> Measurement:
+def lpips_distances(first: Path, second: Path, features: FeatureSet, weights: Path | None, device: str) -> Measurement:
     """LPIPS between the equally named PNGs of two folders, 0 for the same image.
 
     ``small`` is the package's formula on the judge's layers without linear weights: the squared difference of
     unit-normalised channels, summed over channels and layers, averaged over positions.
 
-    Raises ValueError for folders that do not pair up, MissingWeightsError where AlexNet has no weights.
+    Raises UserError for folders that do not pair up, WeightsUnavailable where AlexNet has no weights.
     """
     chosen = perceptual_distance(features, weights)
     network = chosen.network.to(device)
@@ -131,7 +129,7 @@ def peak_signal_to_noise(images: Path, truth: Path) -> Measurement:
     """PSNR in decibels of the PNGs in ``images`` against the equally named ones in ``truth``.
 
     Every image's value is cut at 100 dB before the mean: identical images would have infinitely many.
-    Raises ValueError for folders that do not pair up.
+    Raises UserError for folders that do not pair up.
     """
 
     def decibels(image: Tensor, other: Tensor) -> float:
@@ -146,13 +144,11 @@ def structural_similarity(images: Path, truth: Path) -> Measurement:
     """SSIM (Wang et al., 2004) of the PNGs in ``images`` against the equally named ones in ``truth``.
 
     Over uniform windows of 7 x 7 pixels, averaged over the channels; 1 for identical images.
-    Raises ValueError for folders that do not pair up.
+    Raises UserError for folders that do not pair up.
     """
 
     def similarity(image: Tensor, other: Tensor) -> float:
-        return float(
-            structural_similarity_index(other.numpy(), image.numpy(), data_range=255, channel_axis=0)
-        )
+        return float(structural_similarity_index(other.numpy(), image.numpy(), data_range=255, channel_axis=0))
 
     return _over_pairs("ssim", similarity, images, truth, None, "scikit-image")
 
@@ -166,9 +162,7 @@ def overlap(predicted: np.ndarray, truth: np.ndarray, classes: int) -> tuple[np.
         raise ValueError(f"predicted classes have shape {predicted.shape}, true ones {truth.shape}")
     for name, ids in (("predicted", predicted), ("true", truth)):
         if ids.min() < 0 or ids.max() >= classes:
-            raise ValueError(
-                f"{name} classes are {ids.min()} ... {ids.max()}, not within 0 ... {classes - 1}"
-            )
+            raise ValueError(f"{name} classes are {ids.min()} ... {ids.max()}, not within 0 ... {classes - 1}")
     cells = truth.astype(np.int64) * classes + predicted
     confusion = np.bincount(cells.ravel(), minlength=classes**2).reshape(classes, classes)
     intersections = confusion.diagonal()
@@ -224,7 +218,7 @@ def _common_side(files: Sequence[Path]) -> int | None:
 def _files(folder: Path, at_least: int) -> list[Path]:
     files = [path for path in list_images(folder) if path.suffix.lower() == ".png"]
     if len(files) < at_least:
-        raise ValueError(f"{folder} holds {len(files)} PNG images; at least {at_least} are needed")
+        raise UserError(f"{folder} holds {len(files)} PNG images; at least {at_least} are needed")
     return files
 
 
@@ -241,21 +235,19 @@ def _over_pairs(
     for stem, files in _pairs(first, second).items():
         image, other = (to_tensor(file) for file in files)
         if image.shape != other.shape:
-            raise ValueError(
-                f"{files[0]} has (3, H, W) {tuple(image.shape)}, {files[1]} {tuple(other.shape)}"
-            )
+            raise UserError(f"{files[0]} has (3, H, W) {tuple(image.shape)}, {files[1]} {tuple(other.shape)}")
         values[stem] = measure(image, other)
     count, mean = len(values), float(np.mean(list(values.values())))
     return Measurement(name, mean, features, _library(package), count, count, per_image=values)
 
 
 def _pairs(first: Path, second: Path) -> dict[str, tuple[Path, Path]]:
-    """The equally named files of two folders by stem; ValueError names the first one that stands alone."""
+    """The equally named files of two folders by stem; UserError names the first one that stands alone."""
     ours, theirs = ({file.stem: file for file in _files(folder, at_least=1)} for folder in (first, second))
     for here, there, folder in ((ours, theirs, second), (theirs, ours, first)):
         alone = sorted(here.keys() - there.keys())
         if alone:
-            raise ValueError(f"{folder} has no {alone[0]}.png to go with {here[alone[0]]}")
+            raise UserError(f"{folder} has no {alone[0]}.png to go with {here[alone[0]]}")
     return {stem: (file, theirs[stem]) for stem, file in ours.items()}
 
 
@@ -267,6 +259,5 @@ def _bias(chosen: PooledFeatures, samples: int) -> str | None:
     if samples >= chosen.dimensions:
         return None
     return (
-        f"biased: {samples} samples are fewer than the {chosen.dimensions} feature dimensions; "
-        "compare by KID instead"
+        f"biased: {samples} samples are fewer than the {chosen.dimensions} feature dimensions; compare by KID instead"
     )

@@ -6,7 +6,6 @@ convolutions, so that what is shipped is a plain network of convolutions and ReL
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Literal
@@ -20,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim.lr_scheduler import LambdaLR
 
 from gcl.encoders import PLANS, Plan
+from gcl.files import write_whole
 from gcl.textures import SHAPES, SURFACE, UNDEFINED, draw_batch
 
 NETWORK_PLANS = {"encoder": PLANS["small"], "judge": PLANS["judge"]}
@@ -157,8 +157,8 @@ def pretrain(
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / f"{network}.safetensors", weights)
-    _write(folder / f"{network}.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_whole(folder / f"{network}.safetensors", weights)
+    write_whole(folder / f"{network}.json", (json.dumps(record, indent=2) + "\n").encode())
     return record
 
 
@@ -224,10 +224,3 @@ def _accuracies(classifier: Classifier) -> dict[str, dict[str, float]]:
     for (layer, task), found in hits.items():
         accuracies[layer][task] = round(torch.cat(found).float().mean().item(), 4)
     return accuracies
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes under another name first, so that nobody ever reads half a file."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)

@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from gcl.data import to_signed
 from gcl.encoders import BUNDLED
+from gcl.files import write_whole
 from gcl.scenes import ANIMAL, CLASSES, GROUND, draw_mask, draw_scene
 
 WIDTHS = (16, 32, 64)
@@ -153,9 +154,7 @@ def jitter(images: Tensor, generator: Generator) -> Tensor:
     return (images + uniform(0, 0.08) * noise).clamp(-1, 1)
 
 
-def draw_batches(
-    images: Tensor, masks: Tensor, steps: int, generator: Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
+def draw_batches(images: Tensor, masks: Tensor, steps: int, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Jittered batches: images (BATCH,3,H,W) in [-1,1] and class ids (BATCH,H,W) int64.
 
     Every other picture is mirrored, and the first PLAIN have their animals painted over.
@@ -224,12 +223,5 @@ def pretrain_segmenter(folder: Path, steps: int = STEPS, seed: int = SEED) -> No
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "segmenter.safetensors", weights)
-    write(folder / "segmenter.json", (json.dumps(record, indent=2) + "\n").encode())
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes under another name first, so that nobody ever reads half a file."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    write_whole(folder / "segmenter.safetensors", weights)
+    write_whole(folder / "segmenter.json", (json.dumps(record, indent=2) + "\n").encode())

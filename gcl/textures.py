@@ -45,9 +45,7 @@ class Field:
     def noise(self, cells: float, mode: str) -> Tensor:
         """Value noise in [0,1] of shape (B,64,64) with the given number of lattice cells a period."""
         place = torch.stack([self.along, self.across], dim=-1) * (2 * cells / LATTICE)
-        sampled = functional.grid_sample(
-            self.lattice, place, mode=mode, padding_mode="reflection", align_corners=False
-        )
+        sampled = functional.grid_sample(self.lattice, place, mode=mode, padding_mode="reflection", align_corners=False)
         return sampled[:, 0]
 
     def chosen(self, rows: Tensor) -> "Field":

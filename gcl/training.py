@@ -62,7 +62,7 @@ class Trainer:
         identity_term: bool,
         config: TrainConfig,
     ):
-        self.fabric, self.weight, self.identity_term = fabric, weight, identity_term
+        self.fabric, self.contrast, self.weight, self.identity_term = fabric, contrast, weight, identity_term
         rates = {"generator": config.generator_lr, "discriminator": config.discriminator_lr}
         networks = {"generator": generator, "discriminator": discriminator}
         if weight > 0:

@@ -14,6 +14,7 @@ from gcl.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     help="Unpaired image-to-image translation with patch-wise graph contrastive learning.\n\n"
     "One command a stage, in this order; `dvc repro` runs all that are out of date.",

@@ -14,7 +14,7 @@ from PIL import Image
 from gcl.config import EvaluateConfig, Params
 from gcl.data import to_signed, to_tensor
 from gcl.encoders import BUNDLED
-from gcl.feature_extractors import digest
+from gcl.files import digest, write_whole
 from gcl.images import list_images
 from gcl.manifest import Manifest, read_manifest
 from gcl.metrics import (
@@ -164,9 +164,7 @@ def _row(result: Result) -> dict[str, object]:
 
 
 def _write_json(contents: object, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, (json.dumps(contents, indent=2) + "\n").encode())
 
 
 def _log(run: Run, numbers: dict[str, float], step: int, reports: Path) -> None:

@@ -1,11 +1,10 @@
 """Stage 1: the chosen source -> data/prepared/{trainA,trainB,testA,testB} and a manifest."""
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image
 
 from gcl.config import DataConfig
 from gcl.errors import UserError
+from gcl.files import replaced_folder
 from gcl.images import SUFFIXES, list_images, read_rgb, save_png
 from gcl.manifest import SPLITS, Entry, Manifest, describe
 from gcl.scenes import draw_mask, draw_scene
@@ -31,7 +31,7 @@ FIRST_SCENE = {"trainA": 0, "trainB": 1_000_000, "testA": 2_000_000, "testB": 2_
 
 def prepare(config: DataConfig, target: Path) -> Manifest:
     """Fills ``target`` anew; a failure leaves whatever was there as it was. UserError for what cannot be used."""
-    with _replaced(target) as folder:
+    with replaced_folder(target) as folder:
         manifest = _draw(config, folder) if config.source == "scenes" else _import(config, folder)
         manifest.save(folder)
     counts = ", ".join(f"{split} {count}" for split, count in manifest.counts().items())
@@ -39,21 +39,6 @@ def prepare(config: DataConfig, target: Path) -> Manifest:
     for note in manifest.notes:
         announce(f"note: {note}")
     return manifest
-
-
-@contextmanager
-def _replaced(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of ``target`` if the block succeeds and vanishes if it fails."""
-    folder = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-        if target.exists():
-            shutil.rmtree(target)
-        folder.rename(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- the embedded scenes -------------------------------------------------------------------------------------------
@@ -65,7 +50,8 @@ def _draw(config: DataConfig, folder: Path) -> Manifest:
     for name in (*SPLITS, "masks"):
         (folder / name).mkdir()
     jobs = [(split, index) for split in SPLITS for index in range(counts[split])]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    # Spawned rather than forked: a fork of a process whose threads hold locks may hang.
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         drawn = pool.map(partial(_draw_one, config, folder), jobs, chunksize=10)
         entries = list(progress_bar(drawn, "drawing scenes", len(jobs)))
     splits = {split: [entry for (of, _), entry in zip(jobs, entries, strict=True) if of == split] for split in SPLITS}

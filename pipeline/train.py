@@ -21,6 +21,7 @@ from gcl.config import GraphConfig, Params, TrainConfig
 from gcl.data import UnpairedImages, to_pixels, to_signed, to_tensor
 from gcl.encoders import load_encoder
 from gcl.errors import UserError
+from gcl.files import replaced_folder, write_whole
 from gcl.images import list_images, save_png
 from gcl.losses import GraphContrastiveLoss
 from gcl.manifest import Manifest, read_manifest
@@ -136,9 +137,8 @@ class Curves:
         """Appends one row: the step and its losses."""
         self.rows.append({"step": record.step, **record.losses})
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".partial")
-        pd.DataFrame(self.rows).to_csv(temporary, index=False, float_format="%.6g")
-        temporary.replace(self.path)
+        text = pd.DataFrame(self.rows).to_csv(index=False, float_format="%.6g")
+        write_whole(self.path, text.encode())
 
 
 def _fixed_images(folder: Path, config: TrainConfig, device: torch.device) -> Tensor:
@@ -179,17 +179,10 @@ def _with_progress(records: Iterable[Record], steps: int, batch_size: int) -> It
 
 
 def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) -> None:
-    """Writes the model folder under a temporary name first, so that it is there whole or not at all."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    """Writes the model folder, whole or not at all."""
     sections = params.model_dump(mode="json", include=set(TRAINING_SECTIONS))
-    libraries = {
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "torch-geometric": version("torch-geometric"),
-    }
-    save_generator(partial, trainer.translator, {**sections, "data_sha256": manifest.sha256, "versions": libraries})
-    save_weights(trainer.networks["contrast"].module.loss, partial / "contrast.safetensors")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "torch-geometric")}}
+    description = {**sections, "data_sha256": manifest.sha256, "versions": versions}
+    with replaced_folder(folder) as partial:
+        save_generator(partial, trainer.translator, description)
+        save_weights(trainer.contrast.loss, partial / "contrast.safetensors")

@@ -12,8 +12,9 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from torchvision.models import VGG, vgg16
 
-from gcl.encoders import BUNDLED, PLANS, Encoder, WeightsUnavailable, load_encoder, load_judge
+from gcl.encoders import BUNDLED, PLANS, Encoder, load_encoder, load_judge
 from gcl.pretraining import NETWORK_PLANS, TASKS
+from gcl.published_weights import WeightsUnavailable
 from gcl.textures import SURFACE, draw_batch
 
 SMALL_LAYERS = ["relu2_2", "relu3_1", "relu3_2"]
@@ -134,7 +135,7 @@ def test_wrapped_state_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
+    with pytest.raises(WeightsUnavailable, match=r"encoder\.weights = .*absent\.pth: no such file"):
         load_encoder("vgg16", ["relu1_1"], tmp_path / "absent.pth")
 
 
@@ -148,13 +149,13 @@ def test_offline_vgg16_names_both_ways_out(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(WeightsUnavailable) as caught:
         load_encoder("vgg16", ["relu1_1"])
     cached = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
-    for part in (str(cached), "encoder.weights", "encoder.name: small"):
+    for part in (str(cached), "set encoder.weights", "encoder.name to small"):
         assert part in str(caught.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert socket.getdefaulttimeout() is None
 
 
-def test_vgg16_is_taken_from_the_hub_cache(vgg_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_cache_is_used(vgg_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     cached = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"

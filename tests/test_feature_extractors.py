@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch_fidelity import KEY_METRIC_FID
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
-from gcl.feature_extractors import MissingWeightsError, find_alexnet_weights, find_inception_weights
+from gcl.errors import UserError
+from gcl.feature_extractors import find_alexnet_weights, find_inception_weights
 from gcl.images import save_png
 from gcl.metrics import frechet_and_kernel, lpips_distances
+from gcl.published_weights import WeightsUnavailable
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,7 +33,8 @@ def one_thread():
 @pytest.fixture
 def pixels() -> Tensor:
     """Two sets of three images, (2, 3, 3, 64, 64) uint8."""
-    return torch.randint(256, (2, 3, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (2, 3, 3, 64, 64), dtype=torch.uint8, generator=generator)
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def test_inception_features_are_those_of_the_local_file(monkeypatch, no_network,
     assert "biased: 3 samples" in frechet.note
 
 
-def test_alexnet_s_distance_is_the_package_s_with_the_local_file(tmp_path, monkeypatch, no_network, folders, pixels):
+def test_alexnet_distance_is_the_package_s_own(tmp_path, monkeypatch, no_network, folders, pixels):
     alexnet = SimpleNamespace(features=torchvision.models.AlexNet().features)
     file = tmp_path / "alexnet.pth"
     torch.save({f"features.{key}": value for key, value in alexnet.features.state_dict().items()}, file)
@@ -118,9 +121,9 @@ def test_weights_in_torch_s_cache_need_no_network(no_network, inception):
 
 def test_missing_weights_end_at_once_with_the_ways_out(no_network, folders):
     start = time.monotonic()
-    with pytest.raises(MissingWeightsError) as inception_error:
+    with pytest.raises(WeightsUnavailable) as inception_error:
         frechet_and_kernel(*folders, "inception", None, 4, 0, "cpu")
-    with pytest.raises(MissingWeightsError) as alexnet_error:
+    with pytest.raises(WeightsUnavailable) as alexnet_error:
         lpips_distances(*folders, "inception", None, "cpu")
     assert time.monotonic() - start < 5
     for error, setting in (
@@ -133,7 +136,7 @@ def test_missing_weights_end_at_once_with_the_ways_out(no_network, folders):
 
 
 def test_a_setting_that_names_no_file_is_named(tmp_path):
-    with pytest.raises(MissingWeightsError, match=r"evaluate\.inception_weights names .*gone\.pth"):
+    with pytest.raises(WeightsUnavailable, match=r"evaluate\.inception_weights = .*gone\.pth"):
         find_inception_weights(tmp_path / "gone.pth")
 
 
@@ -142,9 +145,9 @@ def test_files_of_other_networks_are_refused(tmp_path):
     torch.save({"fc.weight": torch.empty(1000, 2048)}, tmp_path / "torchvision.pth")
     torch.save({"features.0.weight": torch.empty(64, 3, 3, 3)}, tmp_path / "vgg.pth")
     (tmp_path / "page.pth").write_text("<html>")
-    with pytest.raises(ValueError, match="does not hold torch-fidelity's Inception-v3"):
+    with pytest.raises(UserError, match="does not hold torch-fidelity's Inception-v3"):
         find_inception_weights(tmp_path / "torchvision.pth")
-    with pytest.raises(ValueError, match="does not hold torchvision's AlexNet"):
+    with pytest.raises(UserError, match="does not hold torchvision's AlexNet"):
         find_alexnet_weights(tmp_path / "vgg.pth")
-    with pytest.raises(ValueError, match="not a readable file of weights"):
+    with pytest.raises(UserError, match="not a readable file of weights"):
         find_inception_weights(tmp_path / "page.pth")

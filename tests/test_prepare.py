@@ -1,4 +1,4 @@
-"""The prepare stage: every image decoded once, upright, RGB, lossless, in the manifest; mistakes named; nothing half-written."""
+"""The prepare stage: images upright, RGB and lossless, a manifest of them; mistakes named, nothing half-written."""
 
 import json
 import shutil

@@ -116,11 +116,12 @@ def test_muon_moves_all_directions_of_a_filter_bank_alike() -> None:
 
 
 @pytest.fixture
-def brief_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gcl.pretraining.HELD_OUT_BATCHES", 2)
+    monkeypatch.setattr("gcl.pretraining.BATCH", 4)
 
 
-def test_pretraining_is_deterministic_and_seeded(tmp_path: Path, brief_evaluation: None) -> None:
+def test_pretraining_is_deterministic_and_seeded(tmp_path: Path, small_batches: None) -> None:
     before = torch.random.get_rng_state()
     record = pretrain("judge", tmp_path / "first", steps=2, seed=7)
     torch.manual_seed(123)
@@ -132,7 +133,7 @@ def test_pretraining_is_deterministic_and_seeded(tmp_path: Path, brief_evaluatio
     assert other["sha256"] != record["sha256"]
 
 
-def test_pretraining_writes_weights_that_the_encoder_loads(tmp_path: Path, brief_evaluation: None) -> None:
+def test_pretraining_writes_weights_that_the_encoder_loads(tmp_path: Path, small_batches: None) -> None:
     record = pretrain("encoder", tmp_path, steps=2)
     path = tmp_path / "encoder.safetensors"
     plan = PLANS["small"]

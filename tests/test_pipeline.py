@@ -1,0 +1,230 @@
+"""The whole experiment in a real DVC repository with a real MLflow store, on a tiny configuration."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+from ruamel.yaml import YAML
+
+from gcl.encoders import load_encoder
+from pipeline.params import read_params
+from tests.conftest import ROOT
+
+TINY = {
+    "data": {"scenes_train": 6, "scenes_test": 4},
+    "graph": {"patches": 16, "embedding": 8},
+    "generator": {"channels": 4, "blocks": 1},
+    "discriminator": {"channels": 4},
+    "train": {"steps": 4, "log_every": 2, "sample_every": 2, "sample_images": 2, "average_decay": 0.5},
+}
+
+
+def run(command: str, folder: Path, check: bool = True, **environment: str) -> str:
+    """Runs ``command`` in ``folder`` with this Python first on the PATH; its output, both streams."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    result = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env={**kept, "PATH": path, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert result.returncode == 0 or not check, result.stdout
+    return result.stdout
+
+
+def runs_in(folder: Path):
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    return client, client.search_runs([client.get_experiment_by_name("scenes").experiment_id])
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A clone of the project's files with a tiny configuration, reproduced once."""
+    folder = tmp_path_factory.mktemp("repository") / "project"
+    names = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True).splitlines()
+    for name in names:
+        if name.startswith(("reports/", "dvc.lock")) or not (ROOT / name).is_file():
+            continue
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    yaml = YAML()
+    params = yaml.load(folder / "params.yaml")
+    for section, values in TINY.items():
+        params[section].update(values)
+    yaml.dump(params, folder / "params.yaml")
+    run("git init -q && git config user.email a@b.c && git config user.name me", folder)
+    run("git add -A && git commit -qm start", folder)
+    run("dvc repro", folder)
+    run("git add -A && git commit -qm reproduced", folder)
+    return folder
+
+
+def test_every_stage_left_its_results(project):
+    metrics = json.loads((project / "reports" / "metrics.json").read_text())
+    assert set(metrics) == {
+        "fid_small",
+        "kid_small",
+        "lpips_small_to_input",
+        "lpips_small_to_truth",
+        "psnr_to_truth",
+        "ssim_to_truth",
+        "iou_mean",
+        "iou_animal",
+    }
+    inputs = sorted(path.name for path in (project / "data/prepared/testA").iterdir())
+    assert sorted(path.name for path in (project / "data/translated").iterdir()) == inputs
+    assert Image.open(project / "data/translated" / inputs[0]).size == (64, 64)
+    assert (project / "reports/curves.csv").read_text().splitlines()[0].startswith("step,discriminator,generator_gan")
+    assert sorted(path.name for path in (project / "reports/samples").iterdir()) == [
+        "step_000002.png",
+        "step_000004.png",
+    ]
+    model = sorted(path.name for path in (project / "data/model").iterdir())
+    assert model == ["contrast.safetensors", "generator.safetensors", "model.json"]
+
+
+def test_numbers_stand_beside_yardsticks_and_conditions(project):
+    rows = {row["name"]: row for row in json.loads((project / "reports/evaluation.json").read_text())}
+    fid = rows["fid_small"]
+    assert fid["images"] == fid["reference"] == 4
+    assert "judge" in fid["features"] and "torch-fidelity" in fid["library"]
+    assert fid["untranslated"] > fid["real"] > 0
+    assert "biased" in fid["note"]
+    assert rows["iou_animal"]["real"] > 0.9 > rows["iou_animal"]["untranslated"]
+
+
+def test_the_report_shows_everything_and_no_machine(project):
+    report = (project / "reports" / "report.md").read_text()
+    for picture in ("samples", "curves", "graph"):
+        assert f"figures/{picture}.png" in report
+        assert Image.open(project / "reports/figures" / f"{picture}.png").width > 300
+    for word in ("fid_small", "untranslated A", "`graph.hops`", "torch-fidelity", "One seed"):
+        assert word in report
+    for text in [report, *(path.read_text() for path in (project / "data/model").glob("*.json"))]:
+        assert str(project) not in text and str(ROOT) not in text
+
+
+def test_a_second_run_has_nothing_to_do(project):
+    assert "up to date" in run("dvc repro", project)
+    assert run("git status --short", project) == ""
+
+
+def test_rerun_gives_the_same_bytes(project):
+    """Metrics, curves, pictures, report and model are the same bytes when the stages run again."""
+    before = {
+        path.relative_to(project): path.read_bytes()
+        for folder in ("reports", "data/model", "data/translated")
+        for path in sorted((project / folder).rglob("*"))
+        if path.is_file()
+    }
+    run("dvc repro -f", project)
+    after = {name: (project / name).read_bytes() for name in before}
+    assert [str(name) for name in before if before[name] != after[name]] == []
+    run("git checkout -q . && dvc checkout -q", project)
+
+
+def test_one_mlflow_run_holds_training_and_evaluation(project):
+    client, found = runs_in(project)
+    tracked = json.loads((project / "data" / "run.json").read_text())["run_id"]
+    one = next(entry for entry in found if entry.info.run_id == tracked)
+    assert one.info.status == "FINISHED"
+    assert one.data.params["graph.hops"] == "2" and one.data.params["train.steps"] == "4"
+    metrics = json.loads((project / "reports" / "metrics.json").read_text())
+    assert metrics.items() <= one.data.metrics.items()
+    assert [point.step for point in client.get_metric_history(tracked, "contrast")] == [2, 4]
+    manifest = json.loads((project / "data/prepared/manifest.json").read_text())
+    assert one.data.tags["data.hash"] == manifest["sha256"]
+    assert len(one.data.tags["git.commit"]) == 40
+    artifacts = {file.path for folder in ("model", "evaluation") for file in client.list_artifacts(tracked, folder)}
+    assert {"model/generator.safetensors", "evaluation/metrics.json"} <= artifacts
+    assert client.list_artifacts(tracked, "images")
+
+
+def test_experiments_in_temporary_clones_land_in_the_same_store(project):
+    _, before = runs_in(project)
+    run("dvc exp run --temp -n in-temp -S graph.pooling=false", project)
+    run("dvc exp run --queue -n queued -S train.seed=1", project)
+    run("dvc queue start", project)
+    run("for i in $(seq 60); do dvc queue status | grep -qE 'Success|Failed' && break; sleep 5; done", project)
+    client, after = runs_in(project)
+    new = {
+        entry.data.tags["dvc.exp"]: entry for entry in after if entry.info.run_id not in {b.info.run_id for b in before}
+    }
+    assert set(new) == {"in-temp", "queued"}
+    assert new["in-temp"].data.params["graph.pooling"] == "False"
+    assert new["queued"].data.tags["seed"] == "1"
+    for entry in new.values():
+        assert "fid_small" in entry.data.metrics
+        assert entry.info.artifact_uri.startswith((project / "mlartifacts").as_uri())
+        assert client.list_artifacts(entry.info.run_id, "model")
+    shown = run("dvc exp show --csv", project)
+    assert "in-temp" in shown and "queued" in shown and "fid_small" in shown
+
+
+def test_evaluation_alone_does_not_retrain(project):
+    told = run("dvc repro --dry -s evaluate -f && dvc status -q", project)
+    assert "train" not in told.replace("data/translated", "")
+
+
+def test_mlflow_ui_finds_the_store_without_arguments(project):
+    """The default store of the bare command, asked in the repository root."""
+    code = "import mlflow; print([e.name for e in mlflow.search_experiments()])"
+    assert "scenes" in run(f'{sys.executable} -c "{code}"', project)
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"graph": {"hop": 1}}, "graph.hop: unknown key"),
+        ({"graph": {"threshold": 2}}, "graph.threshold = 2"),
+        ({"encoder": {"layers": ["relu9_1"]}}, "relu9_1"),
+        ({"train": {"crop_size": 128, "load_size": 128}}, "smaller than train.crop_size 128"),
+        ({"encoder": {"name": "vgg16", "layers": ["relu3_1"]}}, "encoder.weights"),
+    ],
+)
+def test_mistakes_stop_training_with_one_message_and_leave_nothing(project, tmp_path, change, told):
+    params = YAML(typ="safe").load(project / "params.yaml")
+    for section, values in change.items():
+        params[section].update(values)
+    YAML().dump(params, tmp_path / "params.yaml")
+    command = (
+        f"python -m pipeline train --params {tmp_path}/params.yaml --model {tmp_path}/model "
+        f"--reports {tmp_path}/reports --run-file {tmp_path}/run.json; echo status $?"
+    )
+    output = run(command, project, TORCH_HOME=str(tmp_path / "torch"))
+    assert told in output and "status 1" in output and "Traceback" not in output
+    assert not {"model", "reports", "run.json"} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_library_is_usable_without_the_pipeline():
+    code = (
+        "import sys, gcl; gcl.Generator(4, 1); gcl.GraphContrastiveLoss([8]); gcl.load_encoder('small', ['relu2_1']);"
+        "print([name for name in ('dvc', 'mlflow', 'typer', 'pipeline') if name in sys.modules])"
+    )
+    assert run(f'{sys.executable} -W ignore -c "{code}"', ROOT).strip().endswith("[]")
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys; from typer.testing import CliRunner; from pipeline.cli import app;"
+        "print(CliRunner().invoke(app, ['train', '--help']).output);"
+        "print('torch' in sys.modules, 'mlflow' in sys.modules)"
+    )
+    told = run(f'{sys.executable} -c "{code}"', ROOT)
+    assert "--prepared" in told and told.strip().endswith("False False")
+
+
+def test_the_encoder_of_the_default_parameters_has_the_layers():
+    encoder = read_params(ROOT / "params.yaml").encoder
+    assert len(load_encoder(encoder.name, encoder.layers).channels) == len(encoder.layers)
