@@ -154,7 +154,7 @@ def _means(window: Sequence[dict[str, Tensor]]) -> dict[str, float]:
 
 def _adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return torch.optim.Adam(trained, lr=rate, betas=betas)
+    return torch.optim.Adam(trained, lr=rate, betas=betas, fused=True)
 
 
 def _constant_then_linear(config: TrainConfig):

@@ -124,9 +124,13 @@ def pretrain_encoder(
     target: Annotated[Path, typer.Option(help="Folder for NAME.safetensors and NAME.json.")] = Path("gcl/weights"),
 ):
     """Train a bundled network again from scratch: minutes on a CPU."""
+    import torch
+
     from gcl.pretraining import pretrain
     from gcl.segmenter import pretrain_segmenter
 
+    # The order of sums depends on the number of threads: with one, the recorded hashes can be met again.
+    torch.set_num_threads(1)
     pretrain_segmenter(target) if network is Network.segmenter else pretrain(network.value, target)
 
 

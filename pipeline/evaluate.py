@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from PIL import Image
 
 from gcl.config import EvaluateConfig, Params
@@ -29,6 +28,7 @@ from gcl.metrics import (
 from gcl.scenes import CLASSES
 from gcl.segmenter import load_segmenter, segment
 from pipeline.console import announce
+from pipeline.devices import make_fabric
 from pipeline.tracking import Run, continued_run, run_identity
 
 DIRECTION = {
@@ -67,7 +67,7 @@ def evaluate(config: EvaluateConfig, prepared: Path, translated: Path, device: s
 
 def run_evaluation(params: Params, prepared: Path, translated: Path, reports: Path, run_file: Path) -> None:
     """Evaluates, writes metrics.json, evaluation.json and per_image.csv, and logs to the training's MLflow run."""
-    device = Fabric(accelerator=params.train.accelerator, devices=1).device.type
+    device = make_fabric(params.train.accelerator).device.type
     results = evaluate(params.evaluate, prepared, translated, device)
     reports.mkdir(parents=True, exist_ok=True)
     numbers = {result.measurement.name: float(f"{result.measurement.value:.6g}") for result in results}

@@ -29,6 +29,7 @@ from gcl.networks import Discriminator, Generator
 from gcl.training import GraphContrast, Record, Trainer, train
 from gcl.translation import translate_image
 from pipeline.console import announce, bar, console
+from pipeline.devices import make_fabric
 from pipeline.tracking import Run, new_run, run_identity, save_run
 
 TRAINING_SECTIONS = ("encoder", "graph", "generator", "discriminator", "train")
@@ -40,39 +41,41 @@ SATURATION_WARNING = (
 
 
 def run_training(params: Params, prepared: Path, model: Path, reports: Path, run_file: Path) -> None:
-    """Trains as a new MLflow run, whose id is kept in ``run_file``."""
-    with new_run(**run_identity(params, read_manifest(prepared))) as run:
+    """Trains on ``prepared`` as a new MLflow run, whose id is kept in ``run_file``.
+
+    Writes the ``model`` folder and, into ``reports``, curves.csv and the grids in samples/.
+    """
+    manifest = read_manifest(prepared)
+    _check_crop(manifest, params.train.crop_size)
+    seed_everything(params.train.seed, verbose=False)
+    trainer = build_trainer(params, make_fabric(params.train.accelerator, params.train.precision))
+    with new_run(**run_identity(params, manifest)) as run:
         run.log_params(params.model_dump(mode="json"))
-        train_model(params, prepared, model, reports / "curves.csv", reports / "samples", run)
+        started = time.monotonic()
+        _train(trainer, params.train, prepared, reports, run)
+        seconds = time.monotonic() - started
+        _save(trainer, params, manifest, model)
+        run.log_metrics({"training_seconds": seconds}, params.train.steps)
+        run.log_files(model, "model")
         save_run(run, run_file)
+    announce(f"trained {params.train.steps} steps in {seconds:.0f} s: {model}")
 
 
-def train_model(params: Params, prepared: Path, model: Path, curves: Path, samples: Path, run: Run) -> None:
-    """Trains on ``prepared`` and writes the ``model`` folder, the ``curves`` CSV and the grids in ``samples``."""
-    config, manifest = params.train, read_manifest(prepared)
-    _check_crop(manifest, config.crop_size)
-    seed_everything(config.seed, verbose=False)
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
-    trainer = build_trainer(params, fabric)
-    fixed = [_fixed_images(prepared / split, config, fabric.device) for split in ("testA", "testB")]
+def _train(trainer: Trainer, config: TrainConfig, prepared: Path, reports: Path, run: Run) -> None:
+    """Runs the loop; writes and logs losses and sample grids on the way."""
+    fixed = [_fixed_images(prepared / split, config, trainer.fabric.device) for split in ("testA", "testB")]
+    curves, samples = Curves(reports / "curves.csv"), reports / "samples"
     shutil.rmtree(samples, ignore_errors=True)
     samples.mkdir(parents=True)
-
-    recorded, started = Curves(curves), time.monotonic()
     records = train(trainer, training_pairs(config, prepared), config)
     for record in _with_progress(records, config.steps, config.batch_size):
         if record.losses is not None:
-            recorded.add(record)
+            curves.add(record)
             run.log_metrics(record.losses, record.step)
         if record.step % config.sample_every == 0 or record.step == config.steps:
             grid = sample_grid(trainer, *fixed)
             save_png(grid, samples / f"step_{record.step:06d}.png")
             run.log_image(grid, "samples", record.step)
-    seconds = time.monotonic() - started
-    _save(trainer, params, manifest, model)
-    run.log_metrics({"training_seconds": seconds}, config.steps)
-    run.log_files(model, "model")
-    announce(f"trained {config.steps} steps in {seconds:.0f} s ({seconds / config.steps:.3f} s a step): {model}")
 
 
 def build_trainer(params: Params, fabric: Fabric) -> Trainer:

@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
-from lightning_fabric import Fabric
-
 from gcl.checkpoints import load_generator
 from gcl.files import replaced_folder
 from gcl.images import list_images
 from gcl.translation import translate_folder
 from pipeline.console import announce, progress_bar
+from pipeline.devices import make_fabric
 
 
 def translate(accelerator: str, model: Path, source: Path, target: Path) -> None:
     """Translates every image of ``source`` into ``target``; a failure leaves no half-filled folder."""
     generator = load_generator(model)
-    device = Fabric(accelerator=accelerator, devices=1).device
+    device = make_fabric(accelerator).device
     with replaced_folder(target) as folder:
         written = translate_folder(generator, source, folder, device)
         count = sum(1 for _ in progress_bar(written, "translating", len(list_images(source))))
