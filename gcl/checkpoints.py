@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from gcl.errors import UserError
+from gcl.files import write_whole
 from gcl.networks import Generator
 
 FORMAT = 1
@@ -24,7 +25,7 @@ def save_generator(folder: Path, generator: nn.Module, description: dict[str, An
 def save_weights(network: nn.Module, path: Path) -> None:
     """Writes the state of ``network`` as safetensors."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(state, path)
+    write_whole(path, save(state))
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Stage modules are imported inside their commands, since torch and MLflow take se
 """
 
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -136,6 +137,8 @@ def pretrain_encoder(
 
 def main() -> None:
     """Runs the command line; a person's mistake ends in one message and exit status 1, without a traceback."""
+    # torch-geometric's, at import; nothing a user could do about it.
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
     try:
         app()
     except (UserError, OSError) as error:

@@ -9,6 +9,7 @@ from pipeline.console import announce
 from pipeline.params import parse_params
 
 FOLDER = Path(__file__).parent / "presets"
+NULL = "tag:yaml.org,2002:null"
 
 
 def preset_names() -> list[str]:
@@ -32,6 +33,8 @@ def apply_preset(name: str, path: Path) -> None:
         raise UserError(f"no preset {name}; there are: {', '.join(preset_names())}")
     yaml = YAML()
     yaml.width = 200
+    # ruamel would write nothing at all for null.
+    yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar(NULL, "null"))
     params = yaml.load(path)
     for section, values in YAML(typ="safe").load(FOLDER / f"{name}.yaml").items():
         for key, value in values.items():

@@ -25,8 +25,9 @@ from gcl.manifest import Manifest
 from pipeline.console import announce
 from pipeline.params import flatten
 
-# Alembic reports every migration of a new store at INFO.
-logging.getLogger("alembic").setLevel(logging.WARNING)
+# They report every table of a new store at INFO.
+for chatty in ("alembic", "mlflow.store.db.utils"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class Run:

@@ -166,7 +166,7 @@ def _check_crop(manifest: Manifest, crop_size: int) -> None:
 def _with_progress(records: Iterable[Record], steps: int, batch_size: int) -> Iterator[Record]:
     """Draws step, speed, time left and losses; without a terminal, a line every tenth of the way."""
     losses, started, warned = "", time.monotonic(), False
-    with bar(TextColumn("{task.fields[speed]:.1f} images/s  {task.fields[losses]}")) as progress:
+    with bar(TextColumn("{task.fields[speed]:.3g} images/s  {task.fields[losses]}")) as progress:
         task = progress.add_task("training", total=steps, losses="", speed=0.0)
         for record in records:
             speed = record.step * batch_size / (time.monotonic() - started)
@@ -174,7 +174,7 @@ def _with_progress(records: Iterable[Record], steps: int, batch_size: int) -> It
                 losses = "  ".join(f"{name} {value:.3f}" for name, value in record.losses.items())
             progress.update(task, completed=record.step, losses=losses, speed=speed)
             if not console.is_terminal and record.step % max(steps // 10, 1) == 0:
-                announce(f"step {record.step}/{steps}  {speed:.1f} images/s  {losses}")
+                announce(f"step {record.step}/{steps}  {speed:.3g} images/s  {losses}")
             if record.saturated and not warned:
                 warned = True
                 announce(SATURATION_WARNING.format(step=record.step))
@@ -184,6 +184,9 @@ def _with_progress(records: Iterable[Record], steps: int, batch_size: int) -> It
 def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) -> None:
     """Writes the model folder, whole or not at all."""
     sections = params.model_dump(mode="json", include=set(TRAINING_SECTIONS))
+    if params.encoder.weights is not None:
+        # Where it lies belongs to one machine.
+        sections["encoder"]["weights"] = params.encoder.weights.name
     versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "torch-geometric")}}
     description = {**sections, "data_sha256": manifest.sha256, "versions": versions}
     with replaced_folder(folder) as partial:

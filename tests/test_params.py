@@ -87,7 +87,9 @@ def test_every_preset_loads_and_keeps_comments(name, tmp_path):
     file.write_text(original, encoding="utf-8")
     apply_preset(name, file)
     assert read_params(file) != read_params(ROOT / "params.yaml")
-    assert file.read_text(encoding="utf-8").count("#") == original.count("#")
+    changed = file.read_text(encoding="utf-8")
+    assert changed.count("#") == original.count("#")
+    assert "  weights: null " in changed
 
 
 def test_the_published_preset_is_the_published_setting(tmp_path):
