@@ -37,8 +37,9 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: no model here (model.json is missing); train one with: gcl train") from error
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error})") from error
-    if description.get("format") != FORMAT:
-        raise UserError(f"{path}: format {description.get('format')}, this version reads format {FORMAT}")
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise UserError(f"{path}: format {found}, this version reads format {FORMAT}")
     return description
 
 

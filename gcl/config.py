@@ -4,19 +4,19 @@ No file is read here; the defaults and the comment to every key stand in params.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Section(BaseModel):
     """One section of params.yaml: immutable, every key required, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -27,7 +27,7 @@ class DataConfig(Section):
     size: Annotated[int, Field(ge=32)] | None
     test_share: Annotated[float, Field(gt=0, lt=1)]
     scenes_train: Count
-    scenes_test: Count
+    scenes_test: Annotated[int, Field(ge=2)]
     seed: Seed
 
     @model_validator(mode="after")
@@ -43,7 +43,7 @@ class EncoderConfig(Section):
     """The frozen network whose features become graph nodes."""
 
     name: Literal["small", "vgg16"]
-    layers: Annotated[tuple[str, ...], Field(min_length=1)]
+    layers: Annotated[tuple[Annotated[str, Field(pattern=r"^relu[1-5]_[1-3]$")], ...], Field(min_length=1)]
     weights: Path | None
 
 
@@ -73,9 +73,11 @@ class GraphConfig(Section):
         return self
 
     @property
-    def used_level_weights(self) -> tuple[float, ...]:
-        """The weights of the unpooled graph and of the pooling levels that are switched on."""
-        return self.level_weights[: 1 + (self.levels if self.pooling else 0)]
+    def loss_arguments(self) -> dict[str, Any]:
+        """What :class:`gcl.losses.GraphContrastiveLoss` takes, beside the channels of the encoder."""
+        names = ("patches", "embedding", "hops", "threshold", "adjacency", "keep", "temperature")
+        used_levels = self.levels if self.pooling else 0
+        return {name: getattr(self, name) for name in names} | {"level_weights": self.level_weights[: 1 + used_levels]}
 
 
 class GeneratorConfig(Section):
@@ -146,3 +148,21 @@ class Params(Section):
     discriminator: DiscriminatorConfig
     train: TrainConfig
     evaluate: EvaluateConfig
+
+    @model_validator(mode="after")
+    def _networks_fit_the_crop(self) -> Self:
+        crop, stride = self.train.crop_size, 2**self.generator.downsamplings
+        if crop % stride or crop < 4 * stride:
+            raise ValueError(
+                f"train.crop_size {crop} does not suit generator.downsamplings {self.generator.downsamplings}: "
+                f"it must be a multiple of {stride} and at least {4 * stride}"
+            )
+        side = crop
+        for _ in range(self.discriminator.layers):
+            side = side // 2  # a 4x4 convolution takes a pixel off, blurred downsampling halves, rounding up
+        if side < 3:
+            raise ValueError(
+                f"discriminator.layers {self.discriminator.layers} are too many for train.crop_size {crop}: "
+                "nothing would be left of the image"
+            )
+        return self

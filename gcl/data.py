@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2 import functional as transforms
 
 from gcl.images import read_rgb
@@ -64,7 +64,6 @@ class UnpairedImages(Dataset):
     ):
         self.folders, self.length, self.seed = folders, length, seed
         self.load_size, self.crop_size, self.flip = load_size, crop_size, flip
-        self._order = lru_cache(maxsize=4)(self._shuffled)
 
     def __len__(self) -> int:
         return self.length
@@ -79,15 +78,17 @@ class UnpairedImages(Dataset):
         files = self.folders[domain]
         epoch, position = divmod(index, len(files))
         random = np.random.default_rng([self.seed, domain, index])
-        image = to_tensor(files[self._order(domain, epoch)[position]])
+        image = to_tensor(files[_order(len(files), self.seed, domain, epoch)[position]])
         return to_signed(augment(image, self.load_size, self.crop_size, self.flip, random))
 
-    def _shuffled(self, domain: int, epoch: int) -> np.ndarray:
-        # The fourth number keeps these streams apart from the three-number ones of the crops.
-        return np.random.default_rng([self.seed, domain, epoch, 1]).permutation(len(self.folders[domain]))
+
+@lru_cache(maxsize=4)
+def _order(count: int, seed: int, domain: int, epoch: int) -> np.ndarray:
+    """The order of a domain's ``count`` images in one pass over them."""
+    # The fourth number keeps these streams apart from the three-number ones of the crops.
+    return np.random.default_rng([seed, domain, epoch, 1]).permutation(count)
 
 
-def batches(pairs: UnpairedImages, batch_size: int, workers: int, first: int = 0) -> DataLoader:
-    """``pairs`` in order from batch ``first`` on, as (B, 3, H, W) of either domain."""
-    rest = Subset(pairs, range(first * batch_size, len(pairs)))
-    return DataLoader(rest, batch_size, num_workers=workers, drop_last=True, persistent_workers=workers > 0)
+def batches(pairs: UnpairedImages, batch_size: int, workers: int) -> DataLoader:
+    """``pairs`` in order, as (B, 3, H, W) of either domain."""
+    return DataLoader(pairs, batch_size, num_workers=workers)

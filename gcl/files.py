@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gcl.errors import UserError
+
+MARKER = ".gcl-output"
+"""The file that tells a folder of ours, which may be replaced, from anybody else's."""
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes under a temporary name beside ``path`` first, so that nobody ever reads half a file."""
@@ -19,11 +24,18 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of ``target`` if the block succeeds and vanishes if it fails."""
+    """A new folder that takes the place of ``target`` if the block succeeds and vanishes if it fails.
+
+    UserError, and nothing touched, if ``target`` holds files and is not the work of an earlier call.
+    """
+    target = target.resolve()
+    if target.exists() and not (target / MARKER).exists() and any(target.iterdir()):
+        raise UserError(f"{target} holds files that this program did not write; name another folder or empty it")
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
+        (partial / MARKER).touch()
         yield partial
         if target.exists():
             shutil.rmtree(target)

@@ -1,5 +1,7 @@
 """Image files: listing, decoding to oriented 8-bit RGB, and saving as PNG without half-written files."""
 
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -33,11 +35,34 @@ def read_rgb(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise BadImageError(f"{path}: not an image that can be read") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, struct.error, zlib.error) as error:
         raise BadImageError(f"{path}: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise BadImageError(f"{path}: {error}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode as 8-bit RGB: 16-bit gray is scaled, transparency is laid on white."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image, dtype=np.float32) / 257).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def check_stems(images: list[Path]) -> None:
+    """UserError if two of ``images`` would become the same PNG."""
+    by_stem: dict[str, Path] = {}
+    for path in images:
+        other = by_stem.setdefault(path.stem, path)
+        if other is not path:
+            raise UserError(
+                f"{path.parent}: {other.name} and {path.name} would both become {path.stem}.png; rename one"
+            )
 
 
 def save_png(pixels: Image.Image | np.ndarray, path: Path) -> None:

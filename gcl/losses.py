@@ -103,28 +103,34 @@ class LayerGraphLoss(nn.Module):
 
     def forward(self, input_features: Tensor, output_features: Tensor, ids: Tensor) -> tuple[Tensor, PatchGraph]:
         """Features (B, C, H, W) of input and output, positions ``ids`` (B, N): the loss and the input's graph."""
-        inputs = self._embed(input_features, ids)
+        with torch.no_grad():
+            inputs = self._embed(input_features, ids)
         outputs = self._embed(output_features, ids)
         input_adjacency, output_adjacency = self._adjacencies(inputs, outputs)
         graph = PatchGraph(ids, input_adjacency, kept=[])
 
-        inputs = self._convolve(self.gnn, inputs, input_adjacency)
+        inputs = self._fixed(self.gnn, inputs, input_adjacency)
         outputs = self._convolve(self.gnn, outputs, output_adjacency)
-        total = self.level_weights[0] * info_nce(inputs.detach(), outputs, self.temperature)
+        total = self.level_weights[0] * info_nce(inputs, outputs, self.temperature)
 
         keep = max(1, int(ids.shape[1] * self.keep))
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         for pool, gnn, weight in zip(self.pools, self.pool_gnns, self.level_weights[1:], strict=True):
-            scores, kept = pool.choose(inputs.detach(), keep)
+            scores, kept = pool.choose(inputs, keep)
             positions = positions.gather(1, kept)
             graph.kept.append(positions)
             input_adjacency = two_hop_adjacency(input_adjacency, kept)
             output_adjacency = two_hop_adjacency(output_adjacency, kept)
-            inputs = self._convolve(gnn, gate(inputs.detach(), scores, kept), input_adjacency)
+            inputs = self._fixed(gnn, gate(inputs, scores, kept), input_adjacency)
             outputs = self._convolve(gnn, gate(outputs, scores, kept), output_adjacency)
-            total = total + weight * info_nce(inputs.detach(), outputs, self.temperature)
+            total = total + weight * info_nce(inputs, outputs, self.temperature)
             keep = max(1, keep // 2)
         return total / len(self.level_weights), graph
+
+    @torch.no_grad()
+    def _fixed(self, gnn: DenseTAGConv, nodes: Tensor, adjacency: Tensor) -> Tensor:
+        """The input's node features: what the output's are compared with, never what learns."""
+        return self._convolve(gnn, nodes, adjacency)
 
     def _embed(self, features: Tensor, ids: Tensor) -> Tensor:
         return F.normalize(self.embed(gather_patches(features, ids)), dim=-1)  # (B, N, D)

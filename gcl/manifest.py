@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from gcl.errors import UserError
+from gcl.files import write_whole
 
 SPLITS = ("trainA", "trainB", "testA", "testB")
 FILE = "manifest.json"
@@ -51,7 +52,7 @@ class Manifest:
     def save(self, folder: Path) -> None:
         """Writes manifest.json into ``folder``."""
         contents: dict[str, Any] = {**asdict(self), "sha256": self.sha256}
-        (folder / FILE).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
+        write_whole(folder / FILE, (json.dumps(contents, indent=1) + "\n").encode())
 
 
 def describe(name: str, image: Image.Image) -> Entry:
@@ -69,6 +70,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise UserError(f"{folder}: no prepared data here ({FILE} is missing); run: gcl prepare") from error
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); prepare the data again: gcl prepare") from error
-    del contents["sha256"]
-    contents["splits"] = {split: [Entry(**entry) for entry in entries] for split, entries in contents["splits"].items()}
-    return Manifest(**contents)
+    try:
+        del contents["sha256"]
+        splits = {split: [Entry(**entry) for entry in contents["splits"][split]] for split in SPLITS}
+        return Manifest(**{**contents, "splits": splits})
+    except (TypeError, KeyError) as error:
+        raise UserError(f"{path}: not a manifest of this version; prepare the data again: gcl prepare") from error

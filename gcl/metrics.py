@@ -5,7 +5,7 @@ class ids of two sets. A number on the bundled judge's features never bears the 
 its own ends in ``_small``.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -66,13 +66,14 @@ def frechet_and_kernel(
     batch_size: int,
     seed: int,
     device: str,
+    alike: Sequence[Path] = (),
 ) -> tuple[Measurement, Measurement]:
     """FID (Heusel et al., 2017) and KID (Binkowski et al., 2018) between the PNGs of two folders.
 
     KID is the mean over torch-fidelity's 100 random subsets of min(1000, images, references) images, drawn
     without replacement by ``seed``; not multiplied by anything. Images of several sizes, in one folder or
-    between the two, are all resized and centre-cropped to a square of the smallest side found. Any device
-    but CUDA means the CPU.
+    between the two, are all resized and centre-cropped to a square of the smallest side found, also in the
+    folders of ``alike``, whose numbers these are to be compared with. Any device but CUDA means the CPU.
 
     Raises UserError for fewer than two images in a folder, WeightsUnavailable where Inception's weights
     are not to be had.
@@ -80,7 +81,7 @@ def frechet_and_kernel(
     chosen = pooled_features(features, weights)
     sets = [_files(folder, at_least=2) for folder in (images, reference)]
     counts = {"images": len(sets[0]), "reference": len(sets[1])}
-    side = _common_side(sets[0] + sets[1])
+    side = _common_side([*sets[0], *sets[1], *(file for folder in alike for file in _files(folder, at_least=1))])
     subset_size = min(LARGEST_SUBSET, *counts.values())
     numbers = calculate_metrics(
         input1=_Pixels(sets[0], side),
@@ -151,42 +152,6 @@ def structural_similarity(images: Path, truth: Path) -> Measurement:
         return float(structural_similarity_index(other.numpy(), image.numpy(), data_range=255, channel_axis=0))
 
     return _over_pairs("ssim", similarity, images, truth, None, "scikit-image")
-
-
-def overlap(predicted: np.ndarray, truth: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels in each class's intersection and union, (classes,) both, from ids 0 ... classes - 1.
-
-    Raises ValueError for arrays of different shapes and for ids outside the classes.
-    """
-    if predicted.shape != truth.shape:
-        raise ValueError(f"predicted classes have shape {predicted.shape}, true ones {truth.shape}")
-    for name, ids in (("predicted", predicted), ("true", truth)):
-        if ids.min() < 0 or ids.max() >= classes:
-            raise ValueError(f"{name} classes are {ids.min()} ... {ids.max()}, not within 0 ... {classes - 1}")
-    cells = truth.astype(np.int64) * classes + predicted
-    confusion = np.bincount(cells.ravel(), minlength=classes**2).reshape(classes, classes)
-    intersections = confusion.diagonal()
-    return intersections, confusion.sum(axis=0) + confusion.sum(axis=1) - intersections
-
-
-def intersection_over_union(
-    predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray], classes: int
-) -> list[float | None]:
-    """IoU of each class from arrays of class ids, None for a class that is nowhere predicted nor true.
-
-    As in Cityscapes, intersections and unions are summed over the whole set before they are divided.
-    Raises ValueError for sets of different lengths, for no arrays at all, and as overlap does.
-    """
-    overlaps = [overlap(*pair, classes) for pair in zip(predicted, truth, strict=True)]
-    if not overlaps:
-        raise ValueError("no classes to compare: the set is empty")
-    intersections, unions = np.sum(overlaps, axis=0)
-    return [float(i / u) if u else None for i, u in zip(intersections, unions, strict=True)]
-
-
-def mean_over_present(values: Sequence[float | None]) -> float:
-    """The mean of the values that are not None."""
-    return float(np.mean([value for value in values if value is not None]))
 
 
 class _Pixels(Dataset):

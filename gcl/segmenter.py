@@ -25,6 +25,7 @@ from torch.nn import functional
 from gcl.data import to_signed
 from gcl.encoders import BUNDLED
 from gcl.files import write_whole
+from gcl.overlap import intersection_over_union, mean_over_present
 from gcl.scenes import ANIMAL, CLASSES, GROUND, draw_mask, draw_scene
 
 WIDTHS = (16, 32, 64)
@@ -88,17 +89,6 @@ def segment(segmenter: nn.Module, images: Tensor) -> Tensor:
     # Repeating the border looks least like an edge of something.
     padded = functional.pad(images, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
     return segmenter(padded).argmax(1)[:, :height, :width]
-
-
-def overlaps(found: Tensor, masks: Tensor) -> Tensor:
-    """Intersection over union by class over all pixels of two tensors of ids of one shape: (4,) float64.
-
-    A class that is in neither has nan.
-    """
-    pairs = len(CLASSES) * masks.flatten().long() + found.flatten()
-    counts = torch.bincount(pairs, minlength=len(CLASSES) ** 2).view(len(CLASSES), len(CLASSES)).double()
-    both = counts.diagonal()
-    return both / (counts.sum(0) + counts.sum(1) - both)
 
 
 def draw(pool: Executor, one: Callable[[int], np.ndarray], first: int, count: int) -> Tensor:
@@ -186,8 +176,8 @@ def train(segmenter: Segmenter, images: Tensor, masks: Tensor, steps: int, gener
 def score(segmenter: Segmenter, images: Tensor, masks: Tensor) -> dict[str, float]:
     """Intersection over union by class, and their mean, for images (B,3,H,W) uint8 and masks (B,H,W)."""
     found = torch.cat([segment(segmenter, to_signed(batch)) for batch in images.split(BATCH)])
-    shares = overlaps(found, masks)
-    named = dict(zip(CLASSES, shares.tolist(), strict=True), mean=shares.mean().item())
+    shares = intersection_over_union([found.numpy()], [masks.numpy()], len(CLASSES))
+    named = dict(zip(CLASSES, shares, strict=True), mean=mean_over_present(shares))
     return {name: round(share, 4) for name, share in named.items()}
 
 

@@ -1,5 +1,6 @@
 """The training step and loop: everything that changes while a model is trained, and nothing about files."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gcl.config import TrainConfig
 from gcl.data import UnpairedImages, batches
+from gcl.errors import UserError
 from gcl.losses import GraphContrastiveLoss, discriminator_loss, generator_loss
 
 SATURATED = 0.01
@@ -132,7 +134,10 @@ class Trainer:
 
 
 def train(trainer: Trainer, pairs: UnpairedImages, config: TrainConfig) -> Iterator[Record]:
-    """Runs ``config.steps`` steps, one :class:`Record` each; the caller may look at the trainer in between."""
+    """Runs ``config.steps`` steps, one :class:`Record` each; the caller may look at the trainer in between.
+
+    UserError when a loss is no longer finite, seen at the next record with losses.
+    """
     loader = trainer.fabric.setup_dataloaders(batches(pairs, config.batch_size, config.workers))
     window: list[dict[str, Tensor]] = []
     for step, (a, b) in enumerate(loader, start=1):
@@ -142,6 +147,9 @@ def train(trainer: Trainer, pairs: UnpairedImages, config: TrainConfig) -> Itera
             continue
         losses = _means(window)
         window.clear()
+        if not all(map(math.isfinite, losses.values())):
+            shown = ", ".join(f"{name} {value}" for name, value in losses.items())
+            raise UserError(f"step {step}: training diverged ({shown}); lower the learning rates or graph.weight")
         yield Record(step, losses, saturated=losses["discriminator"] < SATURATED)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gcl.data import to_pixels, to_signed, to_tensor
 from gcl.errors import UserError
-from gcl.images import list_images, save_png
+from gcl.images import check_stems, list_images, save_png
 from gcl.networks import Generator
 
 
@@ -30,6 +30,7 @@ def translate_folder(generator: Generator, source: Path, target: Path, device: t
     images = list_images(source)
     if not images:
         raise UserError(f"{source}: no images to translate")
+    check_stems(images)
     generator = generator.to(device).eval()
     for path in images:
         signed = to_signed(to_tensor(path)).unsqueeze(0).to(device)  # (1, 3, H, W)

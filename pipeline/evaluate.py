@@ -19,17 +19,16 @@ from gcl.manifest import Manifest, read_manifest
 from gcl.metrics import (
     Measurement,
     frechet_and_kernel,
-    intersection_over_union,
     lpips_distances,
-    mean_over_present,
     peak_signal_to_noise,
     structural_similarity,
 )
+from gcl.overlap import intersection_over_union, mean_over_present
 from gcl.scenes import CLASSES
 from gcl.segmenter import load_segmenter, segment
 from pipeline.console import announce
 from pipeline.devices import make_fabric
-from pipeline.tracking import Run, continued_run, run_identity
+from pipeline.tracking import run_identity, saved_run, tracked
 
 DIRECTION = {
     "fid": "lower",
@@ -46,8 +45,8 @@ DIRECTION = {
 class Result:
     """A metric of the translations beside the same metric of two yardsticks, None where it makes no sense.
 
-    ``untranslated`` puts testA in the translations' place, ``real`` puts training images of B there (or testB itself
-    where outputs are compared one by one or segmented).
+    ``untranslated`` puts testA in the translations' place. ``real`` puts real images of B there: the training images
+    for metrics of sets, the test images for those of the segmenter.
     """
 
     measurement: Measurement
@@ -70,12 +69,15 @@ def run_evaluation(params: Params, prepared: Path, translated: Path, reports: Pa
     device = make_fabric(params.train.accelerator).device.type
     results = evaluate(params.evaluate, prepared, translated, device)
     reports.mkdir(parents=True, exist_ok=True)
-    numbers = {result.measurement.name: float(f"{result.measurement.value:.6g}") for result in results}
+    numbers = {result.measurement.name: _rounded(result.measurement.value) for result in results}
     _write_json(numbers, reports / "metrics.json")
     _write_json([_row(result) for result in results], reports / "evaluation.json")
-    per_image(results).to_csv(reports / "per_image.csv", float_format="%.6g")
-    with continued_run(run_file, **run_identity(params, read_manifest(prepared))) as run:
-        _log(run, numbers, params.train.steps, reports)
+    write_whole(reports / "per_image.csv", per_image(results).to_csv(float_format="%.6g").encode())
+    with tracked(run_identity(params, read_manifest(prepared)), saved_run(run_file)) as run:
+        run.set_tags({"evaluate.features": params.evaluate.features})
+        run.log_metrics(numbers, params.train.steps)
+        for name in ("metrics.json", "evaluation.json", "per_image.csv"):
+            run.log_file(reports / name, "evaluation")
     for result in results:
         announce(_line(result))
 
@@ -91,21 +93,19 @@ def per_image(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def _set_metrics(config: EvaluateConfig, prepared: Path, translated: Path, device: str) -> list[Result]:
-    """FID and KID against testB."""
-    candidates = [translated, prepared / "testA", prepared / "trainB"]
-    pairs = [
-        frechet_and_kernel(
-            folder,
-            prepared / "testB",
-            config.features,
-            config.inception_weights,
-            config.batch_size,
-            config.seed,
-            device,
+    """FID and KID against testB; all three on images of one size, or they could not be compared."""
+    folders = [translated, prepared / "testA", prepared / "trainB"]
+
+    def against_test_b(folder: Path) -> tuple[Measurement, Measurement]:
+        weights, reference = config.inception_weights, prepared / "testB"
+        return frechet_and_kernel(
+            folder, reference, config.features, weights, config.batch_size, config.seed, device, alike=folders
         )
-        for folder in candidates
-    ]
-    return [Result(outputs, untranslated.value, real.value) for outputs, untranslated, real in zip(*pairs, strict=True)]
+
+    outputs, untranslated = against_test_b(translated), against_test_b(prepared / "testA")
+    one_image = len(list_images(prepared / "trainB")) < 2
+    real = (None, None) if one_image else [measurement.value for measurement in against_test_b(prepared / "trainB")]
+    return [Result(*row) for row in zip(outputs, [other.value for other in untranslated], real, strict=True)]
 
 
 def _pair_metrics(
@@ -160,17 +160,18 @@ def _row(result: Result) -> dict[str, object]:
     """One number with everything that stands beside it."""
     row = asdict(result.measurement)
     del row["per_image"]
-    return {**row, "untranslated": result.untranslated, "real": result.real}
+    yardsticks = {"untranslated": _rounded(result.untranslated), "real": _rounded(result.real)}
+    better = DIRECTION[result.measurement.name.split("_")[0]]
+    return {**row, "value": _rounded(result.measurement.value), **yardsticks, "better": better}
+
+
+def _rounded(value: float | None) -> float | None:
+    """Six digits: the ones after them differ from machine to machine."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _write_json(contents: object, path: Path) -> None:
     write_whole(path, (json.dumps(contents, indent=2) + "\n").encode())
-
-
-def _log(run: Run, numbers: dict[str, float], step: int, reports: Path) -> None:
-    run.log_metrics(numbers, step)
-    for name in ("metrics.json", "evaluation.json", "per_image.csv"):
-        run.log_files(reports / name, "evaluation")
 
 
 def _line(result: Result) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import torch
@@ -13,8 +12,6 @@ from torch import Tensor
 
 from gcl.data import to_signed, to_tensor
 from gcl.losses import GraphContrastiveLoss, PatchGraph
-
-matplotlib.use("Agg")
 
 INCHES, DOTS = 1.25, 120
 """Of one thumbnail: its side, and dots an inch."""
@@ -33,6 +30,8 @@ def draw_samples(rows: dict[str, Sequence[Path]], target: Path) -> None:
     figure = Figure(figsize=(INCHES * columns + 0.8, INCHES * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes, (label, paths) in zip(grid, rows.items(), strict=True):
+        for place in axes[len(paths) :]:
+            place.set_axis_off()
         for place, path in zip(axes, paths, strict=False):
             _show(place, to_tensor(path))
         axes[0].set_ylabel(label)
@@ -44,7 +43,7 @@ def draw_curves(curves: pd.DataFrame, target: Path) -> None:
     names = [name for name in curves.columns if name != "step"]
     figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        axes.plot(curves["step"], curves[name])
+        axes.plot(curves["step"], curves[name], marker="." if len(curves) < 10 else None)
         axes.set_title(MEANING.get(name, name), fontsize=9)
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)
@@ -53,30 +52,30 @@ def draw_curves(curves: pd.DataFrame, target: Path) -> None:
 
 
 @torch.no_grad()
-def draw_shared_graph(encoder: torch.nn.Module, loss: GraphContrastiveLoss, pair: Sequence[Path], target: Path) -> None:
+def draw_graph(encoder: torch.nn.Module, loss: GraphContrastiveLoss, pair: Sequence[Path], target: Path) -> None:
     """The graph of the last encoder layer for one input and its translation (two files).
 
-    From the left: the input with the patch that scored highest and its neighbours; the same edges on the translation,
-    whose graph shares them; the nodes that each pooling level kept.
+    From the left: the input with one patch (the one that scored highest, where there is pooling) and its neighbours;
+    the same places on the translation; and the nodes that each pooling level kept.
     """
     images = [to_tensor(path) for path in pair]
     features = [encoder(to_signed(image).unsqueeze(0)) for image in images]
     _, graphs = loss(*features)
     graph, shape = graphs[-1], features[0][-1].shape[-2:]
     places = _pixel_places(graph.ids[0], shape, images[0].shape[-2:])  # (N, 2), x and y
-    chosen = int(graph.kept[0][0, 0]) if graph.kept else 0
+    chosen = int(graph.kept[-1][0, 0]) if graph.kept else 0
 
-    figure = Figure(figsize=(9.6, 3.5), layout="constrained")
-    axes = figure.subplots(1, 3)
-    for place, image, title in zip(
-        axes[:2], images, ("input: a patch and its neighbours", "translation: the same edges"), strict=True
-    ):
+    titles = ("input: a patch and its neighbours", "translation: the same places")
+    figure = Figure(figsize=(3.2 * (3 if graph.kept else 2), 3.5), layout="constrained")
+    axes = figure.subplots(1, 3 if graph.kept else 2)
+    for place, image, title in zip(axes, images, titles, strict=False):
         _show(place, image)
         _draw_neighbours(place, places, graph, chosen)
         place.set_title(title, fontsize=10)
-    _show(axes[2], images[0])
-    _draw_kept(axes[2], places, graph)
-    axes[2].set_title("the nodes that pooling kept" if graph.kept else "all nodes (no pooling)", fontsize=10)
+    if graph.kept:
+        _show(axes[2], images[0])
+        _draw_kept(axes[2], places, graph)
+        axes[2].set_title("the nodes that pooling kept", fontsize=10)
     _save(figure, target)
 
 
@@ -97,20 +96,18 @@ def _draw_neighbours(axes: Axes, places: np.ndarray, graph: PatchGraph, chosen: 
 def _draw_kept(axes: Axes, places: np.ndarray, graph: PatchGraph) -> None:
     axes.scatter(*places.T, s=6, color="black", linewidths=0, alpha=0.5)
     for level, kept in enumerate(graph.kept, start=1):
-        axes.scatter(
-            *places[kept[0].numpy()].T,
-            s=18 * level,
-            facecolors="none" if level > 1 else "red",
-            edgecolors="white",
-        )
+        filled = "red" if level == 1 else "none"
+        axes.scatter(*places[kept[0].numpy()].T, s=18 * level, facecolors=filled, edgecolors="white")
     counts = " -> ".join(str(kept.shape[1]) for kept in graph.kept)
-    axes.set_xlabel(f"{len(places)} nodes" + (f" -> {counts}" if counts else ""), fontsize=8)
+    axes.set_xlabel(f"{len(places)} nodes -> {counts}", fontsize=8)
 
 
 def _pixel_places(ids: Tensor, shape: Sequence[int], size: Sequence[int]) -> np.ndarray:
     """The centres, in pixels of an image of ``size``, of flat positions ``ids`` (N,) in a map of ``shape``."""
+    # Pooling drops the last pixels of sides that it cannot halve, so the stride is a whole number.
+    stride = size[0] // shape[0]
     rows, columns = (ids // shape[1]).numpy(), (ids % shape[1]).numpy()
-    return np.stack([(columns + 0.5) * size[1] / shape[1], (rows + 0.5) * size[0] / shape[0]], axis=1) - 0.5
+    return np.stack([columns + 0.5, rows + 0.5], axis=1) * stride - 0.5
 
 
 def _show(axes: Axes, image: Tensor) -> None:

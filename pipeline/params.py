@@ -1,5 +1,6 @@
 """params.yaml -> gcl.config, with every mistake named by file, key and value."""
 
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import YAMLError
 
 from gcl.config import Params
 from gcl.errors import UserError
@@ -15,7 +16,7 @@ from gcl.errors import UserError
 
 def read_params(path: Path) -> Params:
     """Reads and checks the whole file; UserError lists every wrong key and value in it."""
-    return parse_params(read_mapping(path), path)
+    return _located(parse_params(read_mapping(path), path))
 
 
 def read_mapping(path: Path) -> dict:
@@ -26,7 +27,7 @@ def read_mapping(path: Path) -> dict:
         raise UserError(
             f"{path}: no such file; run this from the project's folder or name one: --params FILE"
         ) from error
-    except MarkedYAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(contents, dict):
         raise UserError(f"{path}: expected sections with keys, found {type(contents).__name__}")
@@ -42,6 +43,11 @@ def parse_params(contents: dict, path: Path) -> Params:
         raise UserError("\n".join(f"{path}: {problem}" for problem in problems)) from error
 
 
+def repository_root() -> Path:
+    """The original repository, also from inside the clone of a DVC experiment; else the working directory."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
 def flatten(sections: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """``{"graph": {"hops": 2}}`` -> ``{"graph.hops": 2}``."""
     flat: dict[str, Any] = {}
@@ -49,6 +55,17 @@ def flatten(sections: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat
+
+
+def _located(params: Params) -> Params:
+    """Files that git does not know are missing in the clones of DVC's experiments: look in the original repository."""
+    sections = {}
+    for name, section in params:
+        paths = {key: repository_root() / value for key, value in section if isinstance(value, Path)}
+        sections[name] = section.model_copy(
+            update={key: path for key, path in paths.items() if "DVC_ROOT" in os.environ}
+        )
+    return params.model_copy(update=sections)
 
 
 def _explain(problem: dict) -> str:

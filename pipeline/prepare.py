@@ -13,7 +13,7 @@ from PIL import Image
 from gcl.config import DataConfig
 from gcl.errors import UserError
 from gcl.files import replaced_folder
-from gcl.images import SUFFIXES, list_images, read_rgb, save_png
+from gcl.images import SUFFIXES, check_stems, list_images, read_rgb, save_png
 from gcl.manifest import SPLITS, Entry, Manifest, describe
 from gcl.scenes import draw_mask, draw_scene
 from pipeline.console import announce, progress_bar
@@ -24,6 +24,12 @@ EXPECTED_TREE = """expected:
     trainB/   images of the domain to translate to
     testA/    optional; without it a share of trainA is held back
     testB/    optional; without it a share of trainB is held back"""
+
+FEWEST_TO_TEST = 2
+"""Images of a domain; metrics of sets need a covariance."""
+
+SMALLEST_SIDE = 32
+"""Pixels; below that nothing would be left after the networks' downsampling."""
 
 FIRST_SCENE = {"trainA": 0, "trainB": 1_000_000, "testA": 2_000_000, "testB": 2_000_000}
 """Where each split's scenes begin: the training splits share no scene, the test splits share all."""
@@ -82,7 +88,7 @@ def _import(config: DataConfig, folder: Path) -> Manifest:
         train, test = f"train{domain}", f"test{domain}"
         files[train] = _images_of(source / train, notes)
         if (source / test).is_dir():
-            files[test] = _images_of(source / test, notes)
+            files[test] = _images_of(source / test, notes, at_least=FEWEST_TO_TEST)
         else:
             files[train], files[test] = _hold_back(files[train], config.test_share, config.seed)
             notes.append(f"no {test}: held back {len(files[test])} of {train} (data.seed {config.seed})")
@@ -90,16 +96,15 @@ def _import(config: DataConfig, folder: Path) -> Manifest:
     return Manifest("folder", paired=False, masks=False, splits=splits, notes=notes)
 
 
-def _images_of(folder: Path, notes: list[str]) -> list[Path]:
-    """The images of one split; UserError if there are none or two share a stem."""
+def _images_of(folder: Path, notes: list[str], at_least: int = 1) -> list[Path]:
+    """The images of one split; UserError if there are too few or two share a stem."""
     images = list_images(folder)
-    if not images:
-        raise UserError(f"{folder}: no images here; files ending in {' '.join(SUFFIXES)} are read")
-    by_stem: dict[str, Path] = {}
-    for path in images:
-        other = by_stem.setdefault(path.stem, path)
-        if other is not path:
-            raise UserError(f"{folder}: {other.name} and {path.name} would both become {path.stem}.png; rename one")
+    if len(images) < at_least:
+        found = f"{len(images)} images" if images else "no images"
+        raise UserError(
+            f"{folder}: {found} here, at least {at_least} needed; files ending in {' '.join(SUFFIXES)} are read"
+        )
+    check_stems(images)
     others = sum(1 for path in folder.iterdir() if not path.name.startswith(".")) - len(images)
     if others:
         notes.append(f"{folder.name}: {others} other entries passed over")
@@ -107,12 +112,13 @@ def _images_of(folder: Path, notes: list[str]) -> list[Path]:
 
 
 def _hold_back(images: list[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Splits ``images`` at random into (train, test), at least one image each."""
-    if len(images) < 2:
+    """Splits ``images`` at random into (train, test), at least FEWEST_TO_TEST to test and one to train."""
+    if len(images) <= FEWEST_TO_TEST:
         raise UserError(
-            f"{images[0].parent}: one image cannot be split into train and test; add images or a test folder"
+            f"{images[0].parent}: {len(images)} images are too few to hold {FEWEST_TO_TEST} back for tests; "
+            "add images or a test folder"
         )
-    count = min(max(round(len(images) * share), 1), len(images) - 1)
+    count = min(max(round(len(images) * share), FEWEST_TO_TEST), len(images) - 1)
     held = set(np.random.default_rng(seed).permutation(len(images))[:count].tolist())
     train = [path for index, path in enumerate(images) if index not in held]
     return train, [images[index] for index in sorted(held)]
@@ -123,6 +129,8 @@ def _store(images: list[Path], folder: Path, size: int | None) -> Iterable[Entry
     folder.mkdir()
     for path in progress_bar(images, folder.name, len(images)):
         image = read_rgb(path)
+        if min(image.size) < SMALLEST_SIDE:
+            raise UserError(f"{path}: {image.width}x{image.height} pixels; at least {SMALLEST_SIDE} a side are needed")
         if size is not None:
             image = _shrink(image, size, path)
         name = f"{path.stem}.png"

@@ -1,12 +1,14 @@
 """Presets: named settings that one command writes into params.yaml."""
 
+from io import BytesIO
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from gcl.errors import UserError
+from gcl.files import write_whole
 from pipeline.console import announce
-from pipeline.params import parse_params
+from pipeline.params import parse_params, read_params
 
 FOLDER = Path(__file__).parent / "presets"
 NULL = "tag:yaml.org,2002:null"
@@ -35,15 +37,15 @@ def apply_preset(name: str, path: Path) -> None:
     yaml.width = 200
     # ruamel would write nothing at all for null.
     yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar(NULL, "null"))
+    read_params(path)
     params = yaml.load(path)
     for section, values in YAML(typ="safe").load(FOLDER / f"{name}.yaml").items():
         for key, value in values.items():
             _replace(params[section], key, value)
     parse_params(params, path)
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("w", encoding="utf-8") as stream:
-        yaml.dump(params, stream)
-    temporary.replace(path)
+    text = BytesIO()
+    yaml.dump(params, text)
+    write_whole(path, text.getvalue())
     announce(f"{path}: preset {name} applied; git diff {path} shows what changed")
 
 

@@ -1,7 +1,6 @@
 """Stage 5: what the other stages left -> reports/report.md and its figures. Same inputs, same bytes."""
 
 import json
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,58 +8,49 @@ from typing import Any
 import pandas as pd
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib import rc_context, rcParamsDefault
 
 from gcl.checkpoints import load_weights, read_description
-from gcl.config import Params
+from gcl.config import GraphConfig, Params
 from gcl.encoders import load_encoder
 from gcl.errors import UserError
+from gcl.files import replaced_folder, write_whole
 from gcl.images import list_images
+from gcl.losses import GraphContrastiveLoss
 from gcl.manifest import Manifest, read_manifest
 from pipeline.console import announce
-from pipeline.evaluate import DIRECTION
-from pipeline.figures import draw_curves, draw_samples, draw_shared_graph
+from pipeline.figures import draw_curves, draw_graph, draw_samples
 from pipeline.params import flatten
-from pipeline.train import build_loss
 
 SAMPLES = 8
 """Test images in the report's sample grid."""
 
-LIBRARIES = (
-    "torch",
-    "torchvision",
-    "torch-geometric",
-    "torch-fidelity",
-    "lpips",
-    "lightning-fabric",
-    "mlflow",
-    "dvc",
-)
-
 
 def write_report(params: Params, prepared: Path, model: Path, translated: Path, reports: Path) -> None:
     """Writes ``reports``/report.md and the pictures in ``reports``/figures."""
-    manifest = read_manifest(prepared)
+    manifest, description = read_manifest(prepared), read_description(model)
     curves = pd.read_csv(_existing(reports / "curves.csv", "gcl train"))
     results = json.loads(_existing(reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8"))
-    figures = reports / "figures"
-    shutil.rmtree(figures, ignore_errors=True)
-    figures.mkdir(parents=True)
+    graph = GraphConfig.model_validate(description["graph"])
     inputs = list_images(prepared / "testA")
-    draw_samples(_sample_rows(inputs[:SAMPLES], prepared, translated, manifest), figures / "samples.png")
-    draw_curves(curves, figures / "curves.png")
-    _draw_method(params, model, inputs[0], translated, figures / "graph.png")
+    # A matplotlibrc of the user's must not change the bytes.
+    with replaced_folder(reports / "figures") as figures, rc_context(rcParamsDefault):
+        draw_samples(_sample_rows(inputs[:SAMPLES], prepared, translated, manifest), figures / "samples.png")
+        draw_curves(curves, figures / "curves.png")
+        if graph.weight > 0:
+            _draw_method(params, graph, model, inputs[0], translated, figures / "graph.png")
     text = _template().render(
-        params=_shown_params(params),
+        params=_shown_params(params, description),
+        graph=graph,
         manifest=manifest,
         counts=manifest.counts(),
-        model=read_description(model),
         last=curves.iloc[-1].to_dict(),
         lowest_discriminator=curves["discriminator"].min(),
-        results=[{**result, "better": DIRECTION[result["name"].split("_")[0]]} for result in results],
-        versions={name: version(name) for name in LIBRARIES},
-        features=params.evaluate.features,
+        results=results,
+        versions=description["versions"] | {"matplotlib": version("matplotlib")},
+        threads=description["threads"],
     )
-    (reports / "report.md").write_text(text, encoding="utf-8")
+    write_whole(reports / "report.md", text.encode())
     announce(f"report: {reports / 'report.md'}")
 
 
@@ -72,20 +62,21 @@ def _sample_rows(inputs: list[Path], prepared: Path, translated: Path, manifest:
     return rows | {"unrelated B": list_images(real)[: len(inputs)]}
 
 
-def _draw_method(params: Params, model: Path, image: Path, translated: Path, target: Path) -> None:
+def _draw_method(params: Params, graph: GraphConfig, model: Path, image: Path, translated: Path, target: Path) -> None:
     """The trained graph at work on the first test image, with patches drawn by the training's seed."""
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
-    loss = build_loss(params.graph, encoder.channels)
+    loss = GraphContrastiveLoss(encoder.channels, **graph.loss_arguments)
     load_weights(loss, model / "contrast.safetensors")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.train.seed)
-        draw_shared_graph(encoder, loss, (image, translated / f"{image.stem}.png"), target)
+        draw_graph(encoder, loss, (image, translated / f"{image.stem}.png"), target)
 
 
-def _shown_params(params: Params) -> dict[str, Any]:
-    """Flat parameters; of a path only its last part, since the rest belongs to one machine."""
+def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]:
+    """Flat parameters, those of the training as it was; of a path only its last part, which no machine owns."""
     flat = flatten(params.model_dump())
-    return {key: value.name if isinstance(value, Path) else value for key, value in flat.items()}
+    trained = flatten({section: values for section, values in description.items() if section in dict(params)})
+    return {key: value.name if isinstance(value, Path) else value for key, value in (flat | trained).items()}
 
 
 def _template():

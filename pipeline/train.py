@@ -1,9 +1,8 @@
 """Stage 2: prepared images -> the model, its curves and sample grids."""
 
 import platform
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from torchvision.transforms.v2 import functional as transforms
 from torchvision.utils import make_grid
 
 from gcl.checkpoints import save_generator, save_weights
-from gcl.config import GraphConfig, Params, TrainConfig
+from gcl.config import Params, TrainConfig
 from gcl.data import UnpairedImages, to_pixels, to_signed, to_tensor
 from gcl.encoders import load_encoder
 from gcl.errors import UserError
-from gcl.files import replaced_folder, write_whole
+from gcl.files import digest, replaced_folder, write_whole
 from gcl.images import list_images, save_png
 from gcl.losses import GraphContrastiveLoss
 from gcl.manifest import Manifest, read_manifest
@@ -30,9 +29,11 @@ from gcl.training import GraphContrast, Record, Trainer, train
 from gcl.translation import translate_image
 from pipeline.console import announce, bar, console
 from pipeline.devices import make_fabric
-from pipeline.tracking import Run, new_run, run_identity, save_run
+from pipeline.tracking import Run, run_identity, save_run, tracked
 
 TRAINING_SECTIONS = ("encoder", "graph", "generator", "discriminator", "train")
+
+LIBRARIES = ("torch", "torchvision", "torch-geometric", "lightning-fabric")
 
 SATURATION_WARNING = (
     "warning: by step {step} the discriminator's loss fell below 0.01: it tells every translation from a real image, "
@@ -49,24 +50,27 @@ def run_training(params: Params, prepared: Path, model: Path, reports: Path, run
     _check_crop(manifest, params.train.crop_size)
     seed_everything(params.train.seed, verbose=False)
     trainer = build_trainer(params, make_fabric(params.train.accelerator, params.train.precision))
-    with new_run(**run_identity(params, manifest)) as run:
+    # The folders come first: better to fail on a missing permission now than after the training.
+    with replaced_folder(model) as unfinished, tracked(run_identity(params, manifest)) as run:
         run.log_params(params.model_dump(mode="json"))
         started = time.monotonic()
         _train(trainer, params.train, prepared, reports, run)
         seconds = time.monotonic() - started
-        _save(trainer, params, manifest, model)
+        _save(trainer, params, manifest, unfinished)
         run.log_metrics({"training_seconds": seconds}, params.train.steps)
-        run.log_files(model, "model")
+        for path in sorted(unfinished.glob("[!.]*")):
+            run.log_file(path, "model")
         save_run(run, run_file)
     announce(f"trained {params.train.steps} steps in {seconds:.0f} s: {model}")
 
 
 def _train(trainer: Trainer, config: TrainConfig, prepared: Path, reports: Path, run: Run) -> None:
     """Runs the loop; writes and logs losses and sample grids on the way."""
-    fixed = [_fixed_images(prepared / split, config, trainer.fabric.device) for split in ("testA", "testB")]
+    fixed = _fixed_images(prepared, config, trainer.fabric.device)
     curves, samples = Curves(reports / "curves.csv"), reports / "samples"
-    shutil.rmtree(samples, ignore_errors=True)
-    samples.mkdir(parents=True)
+    samples.mkdir(parents=True, exist_ok=True)
+    for old in samples.glob("step_*.png"):
+        old.unlink()
     records = train(trainer, training_pairs(config, prepared), config)
     for record in _with_progress(records, config.steps, config.batch_size):
         if record.losses is not None:
@@ -81,7 +85,7 @@ def _train(trainer: Trainer, config: TrainConfig, prepared: Path, reports: Path,
 def build_trainer(params: Params, fabric: Fabric) -> Trainer:
     """The networks, losses and optimisers that ``params`` describe, freshly initialised."""
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
-    loss = build_loss(params.graph, encoder.channels)
+    loss = GraphContrastiveLoss(encoder.channels, **params.graph.loss_arguments)
     return Trainer(
         fabric,
         Generator(**params.generator.model_dump()),
@@ -90,21 +94,6 @@ def build_trainer(params: Params, fabric: Fabric) -> Trainer:
         weight=params.graph.weight,
         identity_term=params.graph.identity_term,
         config=params.train,
-    )
-
-
-def build_loss(config: GraphConfig, channels: Sequence[int]) -> GraphContrastiveLoss:
-    """The graph loss for features of so many ``channels``, one number an encoder layer."""
-    return GraphContrastiveLoss(
-        channels,
-        patches=config.patches,
-        embedding=config.embedding,
-        hops=config.hops,
-        threshold=config.threshold,
-        adjacency=config.adjacency,
-        keep=config.keep,
-        level_weights=config.used_level_weights,
-        temperature=config.temperature,
     )
 
 
@@ -144,12 +133,19 @@ class Curves:
         write_whole(self.path, text.encode())
 
 
-def _fixed_images(folder: Path, config: TrainConfig, device: torch.device) -> Tensor:
-    """The first images of ``folder``, cropped to squares of the training size: (N, 3, H, W) in [-1, 1]."""
-    size = config.crop_size
-    images = [to_tensor(path) for path in list_images(folder)[: config.sample_images]]
-    squares = [transforms.center_crop(transforms.resize(image, [size], antialias=True), [size]) for image in images]
-    return to_signed(torch.stack(squares)).to(device)
+def _fixed_images(prepared: Path, config: TrainConfig, device: torch.device) -> list[Tensor]:
+    """The first test images of A and of B, equally many, cropped to squares: (N, 3, H, W) in [-1, 1] each."""
+    files = [list_images(prepared / split) for split in ("testA", "testB")]
+    count = min(config.sample_images, *map(len, files))
+    return [
+        to_signed(torch.stack([_square(path, config.crop_size) for path in paths[:count]])).to(device)
+        for paths in files
+    ]
+
+
+def _square(path: Path, size: int) -> Tensor:
+    """The middle of an image, (3, size, size) uint8."""
+    return transforms.center_crop(transforms.resize(to_tensor(path), [size], antialias=True), [size])
 
 
 def _check_crop(manifest: Manifest, crop_size: int) -> None:
@@ -182,13 +178,12 @@ def _with_progress(records: Iterable[Record], steps: int, batch_size: int) -> It
 
 
 def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) -> None:
-    """Writes the model folder, whole or not at all."""
+    """Fills the model folder: weights, and everything that they came from."""
     sections = params.model_dump(mode="json", include=set(TRAINING_SECTIONS))
     if params.encoder.weights is not None:
         # Where it lies belongs to one machine.
-        sections["encoder"]["weights"] = params.encoder.weights.name
-    versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "torch-geometric")}}
-    description = {**sections, "data_sha256": manifest.sha256, "versions": versions}
-    with replaced_folder(folder) as partial:
-        save_generator(partial, trainer.translator, description)
-        save_weights(trainer.contrast.loss, partial / "contrast.safetensors")
+        sections["encoder"]["weights"] = f"{params.encoder.weights.name} (sha256 {digest(params.encoder.weights)})"
+    versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+    origin = {"data_sha256": manifest.sha256, "versions": versions, "threads": torch.get_num_threads()}
+    save_generator(folder, trainer.translator, {**sections, **origin})
+    save_weights(trainer.contrast.loss, folder / "contrast.safetensors")

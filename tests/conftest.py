@@ -1,5 +1,6 @@
 """Shared by all tests: small data sets and parameters."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def save_images():
 
     def save(folder: Path, count: int, size: tuple[int, int] = (80, 64), suffix: str = ".png") -> None:
         folder.mkdir(parents=True)
-        random = np.random.default_rng(len(folder.name) + count)
+        random = np.random.default_rng(zlib.crc32(folder.name.encode()))
         for index in range(count):
             pixels = random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"image_{index}{suffix}")

@@ -92,14 +92,69 @@ def test_a_batch_gives_the_mean_of_its_single_losses():
     assert together.item() == pytest.approx(torch.stack(single).mean().item(), abs=1e-5)
 
 
+def loss_in_plain_loops(layer, inputs, outputs, ids):
+    """The loss of one encoder layer, from the method's text: NumPy, one image after the other, one node at a time."""
+
+    def normalised(rows):
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def numbers(tensor):
+        return tensor.detach().numpy().astype(np.float64)
+
+    def convolved(gnn, nodes, adjacency):
+        looped = adjacency + np.eye(len(nodes))
+        scale = np.diag(looped.sum(axis=1) ** -0.5)
+        propagation, hidden = scale @ looped @ scale, numbers(gnn.bias)[None].repeat(len(nodes), axis=0)
+        for hop, weight in enumerate(gnn.lins):
+            hidden = hidden + np.linalg.matrix_power(propagation, hop) @ nodes @ numbers(weight.weight).T
+        return normalised(hidden)
+
+    def contrast(first, second):
+        total = 0.0
+        for one, other in ((first, second), (second, first)):
+            for index, node in enumerate(one):
+                similarities = other @ node / layer.temperature
+                total += (np.log(np.exp(similarities).sum()) - similarities[index]) / len(one)
+        return total
+
+    def adjacency_of(nodes):
+        return (nodes @ nodes.T > layer.threshold).astype(float)
+
+    total = 0.0
+    for image in range(len(inputs)):
+        t, s = (
+            normalised(numbers(features[image]).reshape(features.shape[1], -1).T[ids[image]] @ weight.T + bias)
+            for features in (inputs, outputs)
+            for weight, bias in [(numbers(layer.embed.weight), numbers(layer.embed.bias))]
+        )
+        a_t, a_s = adjacency_of(t), adjacency_of(t if layer.adjacency == "shared" else s)
+        t, s = convolved(layer.gnn, t, a_t), convolved(layer.gnn, s, a_s)
+        total += layer.level_weights[0] * contrast(t, s)
+        keep = int(len(t) * layer.keep)
+        for pool, gnn, weight in zip(layer.pools, layer.pool_gnns, layer.level_weights[1:], strict=True):
+            scores = 1 / (1 + np.exp(-(t @ numbers(pool.score.weight)[0] + numbers(pool.score.bias))))
+            kept = np.argsort(-scores)[:keep]
+            a_t, a_s = (((a @ a) > 0).astype(float)[kept][:, kept] for a in (a_t, a_s))
+            t, s = (convolved(gnn, nodes[kept] * scores[kept, None], a) for nodes, a in ((t, a_t), (s, a_s)))
+            total += weight * contrast(t, s)
+            keep //= 2
+    return total / len(inputs) / len(layer.level_weights)
+
+
+@pytest.mark.parametrize("adjacency", ["shared", "separate"])
 @pytest.mark.parametrize("levels", [0, 1, 2, 3])
-def test_every_pooling_level_halves_the_kept_nodes_and_keeps_edges(levels):
+def test_any_number_of_pooling_levels_equals_plain_loops(levels, adjacency):
     torch.manual_seed(0)
+    weights = [1.0, 0.5, 0.25, 2.0][: levels + 1]
     loss = GraphContrastiveLoss(
-        [5, 7], patches=20, embedding=8, threshold=0.0, keep=0.4, level_weights=[1.0] * (levels + 1)
+        [5], patches=20, embedding=8, threshold=0.3, adjacency=adjacency, keep=0.4, level_weights=weights
     )
-    value, graphs = loss(random_features(2), random_features(2))
-    assert torch.isfinite(value)
+    for parameter in loss.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    inputs, outputs = (torch.randn(2, 5, 6, 10) for _ in range(2))
+    ids = draw_patches(inputs, 20)
+    value, graphs = loss([inputs], [outputs], [ids])
+    assert value.item() == pytest.approx(loss_in_plain_loops(loss.layers[0], inputs, outputs, ids), abs=1e-4)
     assert [kept.shape[1] for kept in graphs[0].kept] == [8, 4, 2][:levels]
     for outer, inner in zip(graphs[0].kept, graphs[0].kept[1:], strict=False):
         assert set(inner[0].tolist()) <= set(outer[0].tolist())

@@ -38,6 +38,11 @@ def test_every_key_has_a_comment():
         ("data", "source", "folder", ["data.path"]),
         ("train", "crop_size", 100, ["train.crop_size 100", "train.load_size 64"]),
         ("train", "steps", "many", ["train.steps = many", "integer"]),
+        ("train", "crop_size", 62, ["train.crop_size 62", "multiple of 4"]),
+        ("discriminator", "layers", 5, ["discriminator.layers 5", "train.crop_size 64"]),
+        ("encoder", "layers", ["conv1"], ["encoder.layers.0 = conv1"]),
+        ("train", "seed", 2**32, ["train.seed"]),
+        ("graph", "weight", float("inf"), ["graph.weight = inf"]),
         ("optimizer", "lr", 1, ["optimizer: unknown key"]),
     ],
 )
@@ -57,7 +62,7 @@ def test_a_missing_key_is_named(settings):
 
 def test_pooling_off_drops_the_pooled_weights(settings):
     settings["graph"]["pooling"] = False
-    assert parse_params(settings, FILE).graph.used_level_weights == (1.0,)
+    assert parse_params(settings, FILE).graph.loss_arguments["level_weights"] == (1.0,)
 
 
 def test_broken_yaml_and_missing_files_are_told(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gcl.errors import UserError
+from gcl.images import read_rgb
 from gcl.manifest import SPLITS, describe, read_manifest
 from gcl.scenes import draw_mask, draw_scene
 from pipeline.params import parse_params
@@ -106,8 +107,12 @@ def broken_folder(photographs, kind):
             path.unlink()
     elif kind == "same stem":
         shutil.copy(image, image.with_suffix(".jpg"))
-    elif kind == "small":
+    elif kind == "one test image":
+        (photographs / "testB" / "image_0.png").unlink()
+    elif kind == "tiny":
         Image.new("RGB", (80, 20)).save(image)
+    elif kind == "small":
+        Image.new("RGB", (80, 40)).save(image)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +123,10 @@ def broken_folder(photographs, kind):
         ("empty file", ["trainA/image_0.png", "not an image"]),
         ("missing", ["trainB missing", "expected:", "trainA/", "testB/"]),
         ("empty domain", ["testB: no images here", ".png"]),
+        ("one test image", ["testB: 1 images here, at least 2 needed"]),
+        ("tiny", ["trainA/image_0.png: 80x20", "at least 32"]),
         ("same stem", ["image_0.jpg and image_0.png", "rename one"]),
-        ("small", ["trainA/image_0.png: 80x20", "data.size 64"]),
+        ("small", ["trainA/image_0.png: 80x40", "data.size 64"]),
     ],
 )
 def test_bad_input_is_named_and_leaves_the_old_data(tmp_path, config, photographs, kind, told):
@@ -147,3 +154,17 @@ def test_a_damaged_manifest_is_told(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps([1])[:2])
     with pytest.raises(UserError, match="not JSON"):
         read_manifest(tmp_path)
+    (tmp_path / "manifest.json").write_text("[1]")
+    with pytest.raises(UserError, match="not a manifest"):
+        read_manifest(tmp_path)
+
+
+def test_sixteen_bits_are_scaled_and_transparency_lies_on_white(tmp_path):
+    ramp = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    assert np.array_equal(np.asarray(read_rgb(tmp_path / "deep.png"))[..., 0], (ramp / 257).round().astype(np.uint8))
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    clear.putpixel((0, 0), (255, 0, 0, 255))
+    clear.save(tmp_path / "clear.png")
+    pixels = np.asarray(read_rgb(tmp_path / "clear.png"))
+    assert pixels[0, 0].tolist() == [255, 0, 0] and pixels[1, 1].tolist() == [255, 255, 255]

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 
 from gcl.data import UnpairedImages
 from gcl.encoders import load_encoder
+from gcl.errors import UserError
 from gcl.images import list_images
 from gcl.losses import GraphContrastiveLoss, discriminator_loss, generator_loss
 from gcl.networks import Discriminator, Generator
@@ -140,10 +141,11 @@ def test_the_average_follows_the_weights_exponentially(config, images):
         expected = weights if expected is None else 0.9 * expected + 0.1 * weights
     averaged = torch.cat([parameter.flatten() for parameter in trainer.translator.parameters()])
     torch.testing.assert_close(averaged, expected)
-    assert make_trainer(config()).translator is not trainer.translator
+    without = make_trainer(config())
+    assert without.translator is without.networks["generator"].module
 
 
-def test_the_loop_logs_means_repeats_itself_and_warns_of_saturation(config, tmp_path, save_images):
+def test_the_loop_logs_means_and_repeats_itself(config, tmp_path, save_images):
     save_images(tmp_path / "A", 4, size=(32, 32))
     settings = config(steps=12, discriminator_lr=0.02)
     files = list_images(tmp_path / "A")
@@ -178,3 +180,15 @@ def test_saturation_is_the_mean_discriminator_loss_below_a_hundredth(config, tmp
 
     assert with_discriminator_loss(0.009)
     assert not with_discriminator_loss(0.011)
+
+
+def test_a_diverged_loss_stops_the_loop(config, tmp_path, save_images):
+    save_images(tmp_path / "A", 2, size=(32, 32))
+    files = list_images(tmp_path / "A")
+    settings = config(steps=4, log_every=2)
+    pairs = UnpairedImages((files, files), 4, seed=0, load_size=32, crop_size=32, flip=False)
+    trainer = make_trainer(settings)
+    with torch.no_grad():
+        next(trainer.networks["generator"].parameters()).fill_(float("nan"))
+    with pytest.raises(UserError, match="step 2: training diverged"):
+        list(train(trainer, pairs, settings))
