@@ -55,15 +55,16 @@ def draw_curves(curves: pd.DataFrame, target: Path) -> None:
 def draw_graph(encoder: torch.nn.Module, loss: GraphContrastiveLoss, pair: Sequence[Path], target: Path) -> None:
     """The graph of the last encoder layer for one input and its translation (two files).
 
-    From the left: the input with one patch (the one that scored highest, where there is pooling) and its neighbours;
-    the same places on the translation; and the nodes that each pooling level kept.
+    From the left: the input with the patch nearest to its middle, and that patch's neighbours; the same places on the
+    translation; and the nodes that each pooling level kept.
     """
     images = [to_tensor(path) for path in pair]
     features = [encoder(to_signed(image).unsqueeze(0)) for image in images]
     _, graphs = loss(*features)
     graph, shape = graphs[-1], features[0][-1].shape[-2:]
     places = _pixel_places(graph.ids[0], shape, images[0].shape[-2:])  # (N, 2), x and y
-    chosen = int(graph.kept[-1][0, 0]) if graph.kept else 0
+    middle = np.array(images[0].shape[:0:-1]) / 2
+    chosen = int(np.linalg.norm(places - middle, axis=1).argmin())
 
     titles = ("input: a patch and its neighbours", "translation: the same places")
     figure = Figure(figsize=(3.2 * (3 if graph.kept else 2), 3.5), layout="constrained")

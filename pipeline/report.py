@@ -25,6 +25,9 @@ from pipeline.params import flatten
 SAMPLES = 8
 """Test images in the report's sample grid."""
 
+SHOWN = 2
+"""Which of them the graph is drawn for."""
+
 
 def write_report(params: Params, prepared: Path, model: Path, translated: Path, reports: Path) -> None:
     """Writes ``reports``/report.md and the pictures in ``reports``/figures."""
@@ -38,7 +41,7 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
         draw_samples(_sample_rows(inputs[:SAMPLES], prepared, translated, manifest), figures / "samples.png")
         draw_curves(curves, figures / "curves.png")
         if graph.weight > 0:
-            _draw_method(params, graph, model, inputs[0], translated, figures / "graph.png")
+            _draw_method(params, graph, model, inputs[min(SHOWN, len(inputs) - 1)], translated, figures / "graph.png")
     text = _template().render(
         params=_shown_params(params, description),
         graph=graph,
@@ -63,7 +66,7 @@ def _sample_rows(inputs: list[Path], prepared: Path, translated: Path, manifest:
 
 
 def _draw_method(params: Params, graph: GraphConfig, model: Path, image: Path, translated: Path, target: Path) -> None:
-    """The trained graph at work on the first test image, with patches drawn by the training's seed."""
+    """The trained graph at work on one test image, with patches drawn by the training's seed."""
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
     loss = GraphContrastiveLoss(encoder.channels, **graph.loss_arguments)
     load_weights(loss, model / "contrast.safetensors")
