@@ -1,5 +1,6 @@
 """Shared by all tests: small data sets and parameters."""
 
+import os
 import zlib
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 from PIL import Image
 
 from pipeline.params import read_mapping
+
+# As the command line does, before any test imports torch.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 ROOT = Path(__file__).parent.parent
 
