@@ -138,8 +138,8 @@ def pretrain_encoder(
 
 def main() -> None:
     """Runs the command line; a person's mistake ends in one message and exit status 1, without a traceback."""
-    # Read when torch loads OpenMP, whose threads spin for milliseconds while they wait: as soon as another process wants
-    # a core too, a training step takes many times as long. This is as fast alone and bearable in company.
+    # Read when torch loads OpenMP, whose threads spin for milliseconds while they wait: as soon as another process
+    # wants a core too, a training step takes many times as long. This is as fast alone and bearable in company.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # torch-geometric's, at import; nothing a user could do about it.
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
