@@ -13,7 +13,7 @@ help: ## What can be made
 repro: $(READY) ## Run every stage that is out of date, then say where the results are
 	dvc repro
 	@echo "report:  reports/report.md"
-	@echo "runs:    mlflow.db (look at them with: . $(VENV)/bin/activate && mlflow ui)"
+	@echo "runs:    $${MLFLOW_TRACKING_URI:-mlflow.db} (look at them with: . $(VENV)/bin/activate && mlflow ui)"
 
 test: $(READY) ## Run all tests and the linter
 	ruff check .
@@ -23,10 +23,11 @@ lint: $(READY) ## Check and format the code
 	ruff check --fix .
 	ruff format .
 
-lock: ## Renew requirements.lock from pyproject.toml
+lock: $(READY) ## Renew requirements.lock from pyproject.toml
 	uv pip compile --universal --extra dev --upgrade --no-header pyproject.toml --output-file requirements.lock
 
 $(READY): requirements.lock pyproject.toml
+	@echo "installing the locked packages into $(VENV): about 6 GB, a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet uv
 	uv pip sync --quiet requirements.lock

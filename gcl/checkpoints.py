@@ -43,8 +43,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def load_generator(folder: Path) -> Generator:
+def load_generator(folder: Path | str) -> Generator:
     """Rebuilds the generator of a model folder, on the CPU, in evaluation mode."""
+    folder = Path(folder)
     generator = Generator(**read_description(folder)["generator"])
     load_weights(generator, folder / "generator.safetensors")
     return generator.eval()

@@ -4,6 +4,7 @@ Stage modules are imported inside their commands, since torch and MLflow take se
 """
 
 import os
+import signal
 import sys
 import warnings
 from enum import StrEnum
@@ -141,6 +142,8 @@ def main() -> None:
     # Read when torch loads OpenMP, whose threads spin for milliseconds while they wait: as soon as another process
     # wants a core too, a training step takes many times as long. This is as fast alone and bearable in company.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # A killed stage cleans up like one that fails: no partial folder, and its MLflow run ends.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # torch-geometric's, at import; nothing a user could do about it.
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
     try:

@@ -179,4 +179,6 @@ def _line(result: Result) -> str:
         return "-" if value is None else f"{value:.4g}"
 
     name, value = result.measurement.name, shown(result.measurement.value)
-    return f"{name:22} {value:>9}   untranslated {shown(result.untranslated):>9}   real {shown(result.real):>9}"
+    better = DIRECTION[name.split("_")[0]]
+    yardsticks = f"untranslated {shown(result.untranslated):>9}   real {shown(result.real):>9}"
+    return f"{name:22} {value:>9}   ({better} is better)   {yardsticks}"

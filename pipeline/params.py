@@ -39,7 +39,9 @@ def parse_params(contents: dict, path: Path) -> Params:
     try:
         return Params.model_validate(contents)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors(include_url=False)]
+        # A misspelt key is missing as well: its suggestion comes first.
+        found = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] == "missing")
+        problems = [_explain(problem) for problem in found]
         raise UserError("\n".join(f"{path}: {problem}" for problem in problems)) from error
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,27 @@ def test_mistakes_stop_training_with_one_message_and_leave_nothing(project, tmp_
     output = run(command, project, TORCH_HOME=str(tmp_path / "torch"), https_proxy=dead, http_proxy=dead)
     assert told in output and "status 1" in output and "Traceback" not in output
     assert not {"model", "reports", "run.json"} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_killed_training_cleans_up(project, tmp_path):
+    """SIGTERM: no partial folder, no output, and the MLflow run ends as failed."""
+    params = YAML(typ="safe").load(project / "params.yaml")
+    params["train"] |= {"steps": 10**6, "sample_every": 10**6}
+    YAML().dump(params, tmp_path / "params.yaml")
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    arguments = f"--params {tmp_path}/params.yaml --model {tmp_path}/model --reports {tmp_path} --run-file {tmp_path}/r"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "DVC_ROOT": str(tmp_path)}
+    command = [sys.executable, "-m", "pipeline", "train", *arguments.split()]
+    training = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "curves.csv").is_file():
+        assert training.poll() is None
+        time.sleep(0.2)
+    training.terminate()
+    assert training.wait(timeout=60) == 143
+    assert not list(tmp_path.glob("model*")) and not (tmp_path / "r").exists()
+    client = MlflowClient(store)
+    (stopped,) = client.search_runs([client.get_experiment_by_name("scenes").experiment_id])
+    assert stopped.info.status == "FAILED"
 
 
 def test_the_library_is_usable_without_the_pipeline():
