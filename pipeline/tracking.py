@@ -96,7 +96,7 @@ class Run:
         # Whatever a store or a server may raise: MLflow's, SQLAlchemy's and requests' errors have no common base.
         except Exception as error:
             self._broken = True
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             announce(f"warning: no MLflow tracking from here on, the run itself goes on: {tracking_uri()}: {reason}")
             return None
 

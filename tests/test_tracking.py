@@ -102,6 +102,17 @@ def test_a_broken_store_is_told_once_and_stops_nothing(root, capsys):
     assert saved_run(root / "run.json") is None
 
 
+def test_an_error_without_a_message_stops_nothing_either(root, capsys, monkeypatch):
+    with tracked(IDENTITY) as run:
+
+        def silent(*_, **__):
+            raise ConnectionError
+
+        monkeypatch.setattr(MlflowClient, "log_batch", silent)
+        run.log_metrics({"loss": 1.0}, step=1)
+    assert "ConnectionError" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_damaged_run_file_is_no_run(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
