@@ -61,12 +61,12 @@ def flatten(sections: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _located(params: Params) -> Params:
     """Files that git does not know are missing in the clones of DVC's experiments: look in the original repository."""
+    if "DVC_ROOT" not in os.environ:
+        return params
     sections = {}
     for name, section in params:
         paths = {key: repository_root() / value for key, value in section if isinstance(value, Path)}
-        sections[name] = section.model_copy(
-            update={key: path for key, path in paths.items() if "DVC_ROOT" in os.environ}
-        )
+        sections[name] = section.model_copy(update=paths)
     return params.model_copy(update=sections)
 
 

@@ -16,6 +16,18 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Threads that wait for each other over small images only slow a busy machine down."""
+    # Only now: most tests that share this file need no torch.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def settings() -> dict:
     """The project's own params.yaml as nested dictionaries, to change and parse."""

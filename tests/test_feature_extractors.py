@@ -20,14 +20,7 @@ from gcl.images import save_png
 from gcl.metrics import frechet_and_kernel, lpips_distances
 from gcl.published_weights import WeightsUnavailable
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other over images this small only slow a busy machine down."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from gcl.errors import UserError
 from gcl.feature_extractors import JUDGE
 from gcl.images import save_png
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def write_noise(folder: Path, count: int, seed: int, size: tuple = (32, 32), top: int = 255) -> Path:
     """``count`` PNGs of (height, width) ``size``: a colour each, with noise, none brighter than ``top``."""
@@ -64,15 +66,6 @@ def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
         return (kernel(x, x).sum() - kernel(x, x).trace()) / (len(x) * (len(x) - 1))
 
     return within(ours) + within(theirs) - 2 * kernel(ours, theirs).mean()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other over images this small only slow a busy machine down."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
