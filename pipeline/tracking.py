@@ -1,110 +1,161 @@
-"""MLflow tracking: one experiment a data set, one run a training with its evaluation. The only module with mlflow.
+"""What a stage tells of its run: one experiment a data set, one run a training with its evaluation.
 
-The store is SQLite at the root of the repository unless MLFLOW_TRACKING_URI says otherwise. DVC_ROOT names that root
-also in the throw-away clones of ``dvc exp run --temp`` and ``--queue``, whose runs so land in the same store.
+What the store misses waits in a journal until :mod:`pipeline.sync` brings it in.
 """
 
 import json
-import logging
 import os
 import shutil
-import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, Param, RunStatus
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
-from mlflow.utils.time import get_current_time_millis
 
 from gcl.config import Params
 from gcl.files import write_whole
 from gcl.manifest import Manifest
 from pipeline.console import announce
-from pipeline.params import flatten, repository_root
+from pipeline.journal import Event, Journal
+from pipeline.params import flatten
+from pipeline.store import FAILED, FINISHED, IMAGE_TAGS, Store, first_line, image_files, tracking_uri, twice
+from pipeline.sync import replay
 
-# They report every table of a new store at INFO.
-for chatty in ("alembic", "mlflow.store.db.utils"):
-    logging.getLogger(chatty).setLevel(logging.WARNING)
+SLOW_SECONDS, SLOW_SHARE = 30.0, 0.1
+"""A store is too slow once a run has waited for it longer than these seconds and this share of its age."""
 
-PATIENCE = 3.0
-"""Seconds for a tracking server to accept a connection."""
+LOCK_PATIENCE = 60.0
+"""Seconds for another process that brings in what an earlier stage left."""
 
-# By itself MLflow asks a dead server again for minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
-FINISHED, FAILED, RUNNING = map(RunStatus.to_string, (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.RUNNING))
+@dataclass(frozen=True)
+class SavedRun:
+    """What a later stage continues a run by: our key, and MLflow's id unless the run never reached its store."""
+
+    key: str
+    run_id: str | None
 
 
 class Run:
     """One MLflow run that a stage writes to.
 
-    Tracking never stops an experiment: at the first fault it says so once, and logs nothing more.
+    Tracking never stops an experiment. All events go to a journal first and from there to the store. At the first fault
+    of the store a run says so once and sends nothing more; the journal stays. A fault of the journal is told once too.
     """
 
-    def __init__(self, identity: Mapping[str, Any], run_id: str | None = None):
-        """Continues ``run_id`` if the store has it, else starts a run; ``identity`` is that of :func:`run_identity`."""
-        self.run_id, self._broken = None, False
-        self._client = self._attempt(_connect)
-        if run_id is not None and self._attempt(lambda: _is_active(self._client, run_id)):
-            self.run_id = run_id
-            self._attempt(lambda: self._client.update_run(run_id, RUNNING))
-        else:
-            self.run_id = self._attempt(lambda: _create_run(self._client, **identity))
+    def __init__(self, identity: Mapping[str, Any], saved: SavedRun | None = None):
+        """Continues ``saved`` if the store has it, else starts a run; ``identity`` is that of :func:`run_identity`."""
+        self.key, self.run_id = (uuid4().hex, None) if saved is None else (saved.key, saved.run_id)
+        self._journal, self._keeping = Journal(self.key), True
+        self._sending, self._started, self._waited = True, time.monotonic(), 0.0
+        beginning = {**_event("run"), **identity, "key": self.key, "run_id": self.run_id}
+        self._earlier: list[Event] = []
+        with self._surviving():
+            # What a stage whose store was away, or one that was killed, left behind.
+            self._earlier = self._journal.open(LOCK_PATIENCE)
+        self._keep(beginning)
+        self._store = self._attempt(Store)
+        self.run_id = self._attempt(lambda: self._begin(beginning)) or self.run_id
+        self._waited = 0.0
+
+    @property
+    def saved(self) -> SavedRun:
+        """What a later stage, or a later call of this one, continues the run by."""
+        return SavedRun(self.key, self.run_id)
+
+    def last_step(self, metric: str) -> int:
+        """The last step that the store or, while it is away, the journal has of ``metric``; 0 without one."""
+        kept = [e["step"] for e in self._earlier if e["kind"] == "metrics" and metric in e["values"]]
+        stored = self._attempt(lambda: self._store.last_step(self.run_id, metric))
+        return max([stored or 0, *kept])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tags beside those of the run's identity."""
-        for key, value in tags.items():
-            self._attempt(lambda key=key, value=value: self._client.set_tag(self.run_id, key, value))
+        self._record(_event("tags", values=dict(tags)))
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Nested sections as flat ``section.key`` parameters."""
-        flat = [Param(key, str(value)) for key, value in flatten(params).items()]
-        self._attempt(lambda: self._client.log_batch(self.run_id, params=flat))
+        self._record(_event("params", values={key: str(value) for key, value in flatten(params).items()}))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Several metrics of one step at once."""
-        now = get_current_time_millis()
-        values = [Metric(name, value, now, step) for name, value in metrics.items()]
-        self._attempt(lambda: self._client.log_batch(self.run_id, metrics=values))
+        self._record(_event("metrics", values=dict(metrics), step=step))
 
     def log_image(self, pixels: np.ndarray, key: str, step: int) -> None:
         """``pixels`` (H, W, 3) uint8, shown by step under ``key``."""
-        self._attempt(lambda: self._client.log_image(self.run_id, pixels, key=key, step=step))
+        event = _event("files", into="images")
+        name = f"{key}+step+{step}+timestamp+{step}+{self.key}"
+        with self._surviving(), TemporaryDirectory() as folder:
+            self._record(event, image_files(pixels, name, Path(folder)))
+        self.set_tags(IMAGE_TAGS)
 
     def log_file(self, path: Path, into: str) -> None:
         """A file under the artifact folder ``into``."""
-        self._attempt(lambda: self._client.log_artifact(self.run_id, str(path), into))
+        self._record(_event("files", into=into), [path])
 
     def end(self, status: str) -> None:
         """Closes the run."""
-        self._attempt(lambda: self._client.set_terminated(self.run_id, status))
+        self._record(_event("end", status=status))
+        with self._surviving():
+            self._journal.close(done=self._sending)
+
+    def _begin(self, beginning: Event) -> str:
+        run_id = replay(self._store, self._journal, self._earlier) if self._earlier else self.run_id
+        return self._store.begin({**beginning, "run_id": run_id})
+
+    def _record(self, event: Event, files: Sequence[Path] = ()) -> None:
+        self._keep(event, files)
+        self._attempt(lambda: self._store.add(self.run_id, event, files))
+
+    def _keep(self, event: Event, files: Sequence[Path] = ()) -> None:
+        if self._keeping:
+            with self._surviving():
+                self._journal.append(event, files)
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Nothing of the journal may stop the experiment, neither a full disk nor a damaged file."""
+        try:
+            yield
+        except Exception as error:
+            if self._keeping:
+                announce(f"warning: the run can no longer be kept in {self._journal.folder}: {first_line(error)}")
+            self._keeping = False
 
     def _attempt(self, action: Callable[[], Any]) -> Any:
-        if self._broken:
+        if not self._sending:
             return None
+        begun = time.monotonic()
+        age = begun - self._started
+        if self._waited > SLOW_SECONDS + SLOW_SHARE * age:
+            return self._go_offline(f"too slow: waited {self._waited:.0f} of {age:.0f} s")
         try:
-            return action()
+            return twice(action)
         # Whatever a store or a server may raise: MLflow's, SQLAlchemy's and requests' errors have no common base.
         except Exception as error:
-            self._broken = True
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            announce(f"warning: no MLflow tracking from here on, the run itself goes on: {tracking_uri()}: {reason}")
-            return None
+            return self._go_offline(first_line(error))
+        finally:
+            self._waited += time.monotonic() - begun
+
+    def _go_offline(self, reason: str) -> None:
+        self._sending = False
+        kept = f"all of it is kept in {self._journal.folder}, and `gcl sync-tracking` brings it in later"
+        announce(
+            f"warning: no MLflow tracking from here on, the run itself goes on: {tracking_uri()}: {reason}"
+            + (f"; {kept}" if self._keeping else "")
+        )
 
 
 @contextmanager
-def tracked(identity: Mapping[str, Any], run_id: str | None = None) -> Iterator[Run]:
+def tracked(identity: Mapping[str, Any], saved: SavedRun | None = None) -> Iterator[Run]:
     """A run that ends as finished, or as failed if the block raises."""
-    run, status = Run(identity, run_id), FAILED
+    run, status = Run(identity, saved), FAILED
     try:
         yield run
         status = FINISHED
@@ -112,69 +163,35 @@ def tracked(identity: Mapping[str, Any], run_id: str | None = None) -> Iterator[
         run.end(status)
 
 
-def run_identity(params: Params, manifest: Manifest) -> dict[str, Any]:
+def run_identity(params: Params, manifest: Manifest, variant: str) -> dict[str, Any]:
     """Name, experiment and tags of a run: one experiment a data set, whichever stage asks."""
     dataset = params.data.path.resolve().name if params.data.source == "folder" else params.data.source
-    tags = {"variant": "main", "seed": str(params.train.seed), "data.hash": manifest.sha256, **_revision_tags()}
-    return {"name": os.environ.get("DVC_EXP_NAME", "main"), "dataset": dataset, "tags": tags}
+    seed = str(params.train.seed)
+    tags = {"variant": variant, "seed": seed, "data.hash": manifest.sha256, **_revision_tags()}
+    name = f"{os.environ.get('DVC_EXP_NAME', '')} {variant} seed {seed}".strip()
+    return {"name": name, "dataset": dataset, "tags": tags}
 
 
-def save_run(run: Run, run_file: Path) -> None:
-    """Keeps the run's id among the stage's outputs, so that it is known when DVC restores them from its cache."""
+def save_run(run: Run, run_file: Path, training_seconds: float) -> None:
+    """Keeps what differs from one call to the next among the stage's outputs: how long it took, and what continues
+    the run, so that it is known when DVC restores them."""
     run_file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(run_file, (json.dumps({"run_id": run.run_id}) + "\n").encode())
+    contents = {**asdict(run.saved), "training_seconds": round(training_seconds, 1)}
+    write_whole(run_file, (json.dumps(contents) + "\n").encode())
 
 
-def saved_run(run_file: Path) -> str | None:
-    """The id that :func:`save_run` kept; None without a file or, after a fault in tracking, without an id."""
+def saved_run(run_file: Path) -> SavedRun | None:
+    """What :func:`save_run` kept; None without a whole file. Runs from before there were keys go by their id."""
     try:
-        return json.loads(run_file.read_text(encoding="utf-8"))["run_id"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        contents = json.loads(run_file.read_text(encoding="utf-8"))
+        run_id = contents.get("run_id")
+        return SavedRun(UUID(contents.get("key", run_id)).hex, run_id)
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return None
 
 
-def tracking_uri() -> str:
-    """Where runs are stored: MLFLOW_TRACKING_URI, or mlflow.db at the repository root."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    prefix, file = uri[:10], uri[10:]
-    # A relative file would lie in the working directory, which may be a passing clone.
-    return f"{prefix}{repository_root() / file}" if prefix == "sqlite:///" else uri
-
-
-def _connect() -> MlflowClient:
-    server = urlsplit(tracking_uri())
-    if server.scheme in ("http", "https"):
-        port = server.port or {"http": 80, "https": 443}[server.scheme]
-        socket.create_connection((server.hostname, port), timeout=PATIENCE).close()
-    return MlflowClient(tracking_uri())
-
-
-def _is_active(client: MlflowClient, run_id: str) -> bool:
-    """Whether the store, which may be another one by now, has the run."""
-    try:
-        return client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE
-    except MlflowException as error:
-        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            return False
-        raise
-
-
-def _create_run(client: MlflowClient, name: str, dataset: str, tags: Mapping[str, str]) -> str:
-    experiment = client.get_experiment_by_name(dataset)
-    if experiment is None:
-        experiment_id = client.create_experiment(dataset, artifact_location=_artifact_location(dataset))
-    else:
-        experiment_id = experiment.experiment_id
-        if experiment.lifecycle_stage == LifecycleStage.DELETED:
-            client.restore_experiment(experiment_id)
-    return client.create_run(experiment_id, tags={**tags, MLFLOW_RUN_NAME: name}).info.run_id
-
-
-def _artifact_location(dataset: str) -> str | None:
-    """A server decides itself where artifacts go; those of a local store lie at the repository root."""
-    if urlsplit(tracking_uri()).scheme in ("http", "https", "databricks"):
-        return None
-    return (repository_root() / "mlartifacts" / dataset).as_uri()
+def _event(kind: str, **contents: Any) -> Event:
+    return {"kind": kind, "time": time.time_ns() // 1_000_000, **contents}
 
 
 def _revision_tags() -> dict[str, str]:
