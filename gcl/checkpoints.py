@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from gcl.config import GeneratorConfig
 from gcl.errors import UserError
 from gcl.files import write_whole
 from gcl.networks import Generator
+from gcl.weight_checks import differences
 
 FORMAT = 1
 
@@ -44,18 +47,36 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def load_generator(folder: Path | str) -> Generator:
-    """Rebuilds the generator of a model folder, on the CPU, in evaluation mode."""
+    """Rebuilds the generator of a model folder, on the CPU, in evaluation mode.
+
+    UserError for a folder that holds no model, or weights of another size than its model.json says.
+    """
     folder = Path(folder)
-    generator = Generator(**read_description(folder)["generator"])
+    generator = build_generator(read_description(folder).get("generator"), folder / "model.json")
     load_weights(generator, folder / "generator.safetensors")
     return generator.eval()
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Fills ``network`` from a safetensors file; UserError if the file is missing, damaged or of another shape."""
+def build_generator(arguments: Any, origin: Path) -> Generator:
+    """A generator of the sizes ``arguments``; UserError, which names ``origin``, if there can be no such generator."""
     try:
-        network.load_state_dict(load_file(path), strict=True)
+        return Generator(**GeneratorConfig.model_validate(arguments).model_dump())
+    except ValidationError as error:
+        problems = [".".join(["generator", *map(str, found["loc"])]) + f": {found['msg']}" for found in error.errors()]
+        raise UserError(f"{origin}: no generator can be built from this: {'; '.join(problems)}") from error
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Fills ``network`` from a safetensors file.
+
+    UserError if the file is missing, damaged or holds other names or shapes: what was expected and what was found.
+    """
+    try:
+        state = load_file(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: file is missing") from error
-    except (SafetensorError, RuntimeError) as error:
-        raise UserError(f"{path}: does not hold the weights that were expected: {error}") from error
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error})") from error
+    if told := differences(network.state_dict(), state):
+        raise UserError(f"{path}: does not hold the weights that were expected: {told}")
+    network.load_state_dict(state)

@@ -1,6 +1,6 @@
 """Translating images of any size with a trained generator."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -15,26 +15,57 @@ from gcl.networks import Generator
 
 @torch.inference_mode()
 def translate_image(generator: Generator, images: Tensor) -> Tensor:
-    """Translates (B, 3, H, W) in [-1, 1] of any size: padded to the generator's stride, cropped back."""
+    """Translates (B, 3, H, W) in [-1, 1] of any size: padded to what the generator takes, cropped back."""
     height, width = images.shape[-2:]
-    bottom, right = -height % generator.stride, -width % generator.stride
+    bottom, right = _padded(height, generator) - height, _padded(width, generator) - width
     padded = F.pad(images, (0, right, 0, bottom), mode="replicate")
     return generator(padded)[..., :height, :width]
 
 
-def translate_folder(generator: Generator, source: Path, target: Path, device: torch.device) -> Iterator[Path]:
-    """Writes the translation of every image of ``source`` to ``target`` as PNG of the same stem.
+def smallest_side(generator: Generator) -> int:
+    """The fewest rows or columns that a generator takes: its reflections need 4 pixels, and 2 between its blocks."""
+    return max(2 * generator.stride, 4)
 
-    Yields each path when it is written. UserError if there is nothing to translate.
+
+def _padded(side: int, generator: Generator) -> int:
+    return max(side + -side % generator.stride, smallest_side(generator))
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The images in ``folder`` and, after them, in the folders inside it; not in hidden ones, nor behind links.
+
+    UserError if two images of one folder would become the same PNG.
     """
-    images = list_images(source)
+    images = list_images(folder)
+    check_stems(images)
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            images += find_images(path)
+    return images
+
+
+def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
+    """Where the translations of ``images`` belong, relative to the folder that is to mirror ``source``."""
+    return [path.relative_to(source).with_suffix(".png") for path in images]
+
+
+def translate_folder(generator: Generator, source: Path, target: Path, device: torch.device) -> Iterator[Path]:
+    """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
+
+    Yields each path when it is written. UserError if there is nothing to translate or an image cannot be read.
+    """
+    images = find_images(source)
     if not images:
         raise UserError(f"{source}: no images to translate")
-    check_stems(images)
+    for path, name in zip(images, translated_names(images, source), strict=True):
+        translate_file(generator, path, target / name, device)
+        yield target / name
+
+
+def translate_file(generator: Generator, source: Path, target: Path, device: torch.device) -> None:
+    """Writes the translation of one image to the PNG ``target``. UserError if the image cannot be read."""
     generator = generator.to(device).eval()
-    for path in images:
-        signed = to_signed(to_tensor(path)).unsqueeze(0).to(device)  # (1, 3, H, W)
-        pixels = to_pixels(translate_image(generator, signed))[0].permute(1, 2, 0)  # (H, W, 3)
-        written = target / f"{path.stem}.png"
-        save_png(pixels.cpu().numpy(), written)
-        yield written
+    signed = to_signed(to_tensor(source)).unsqueeze(0).to(device)  # (1, 3, H, W)
+    pixels = to_pixels(translate_image(generator, signed))[0].permute(1, 2, 0)  # (H, W, 3)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_png(pixels.cpu().numpy(), target)

@@ -1,23 +1,84 @@
-"""Stage 3: model and testA -> translated images of the same stems."""
+"""Stage 3: model and testA -> translated images of the same names. Also on its own, for any image or folder."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from gcl.checkpoints import load_generator
 from gcl.errors import UserError
-from gcl.files import replaced_folder
-from gcl.images import list_images
-from gcl.translation import translate_folder
+from gcl.files import MARKER, replaced_folder
+from gcl.images import SUFFIXES
+from gcl.networks import Generator
+from gcl.translation import find_images, translate_file, translate_folder, translated_names
 from pipeline.console import announce, progress_bar
 from pipeline.devices import make_fabric
 
 
 def translate(accelerator: str, model: Path, source: Path, target: Path) -> None:
-    """Translates every image of ``source`` into ``target``; a failure leaves no half-filled folder."""
-    if source.resolve().is_relative_to(target.resolve()):
-        raise UserError(f"{target} holds the images to translate; write somewhere else")
-    generator = load_generator(model)
-    device = make_fabric(accelerator).device
+    """Translates the image ``source``, or every image in that folder, nested or not, into ``target``.
+
+    A failure leaves nothing half-done. UserError, and nothing touched, where ``target`` would take the place of an
+    input or of anything that this stage did not write.
+    """
+    if not source.exists():
+        raise UserError(f"{source}: no such file or folder")
+    generator, device = load_generator(model), make_fabric(accelerator).device
+    if source.is_dir():
+        _translate_all(generator, source, target, device)
+    else:
+        _translate_one(generator, source, target, device)
+
+
+def _translate_one(generator: Generator, source: Path, target: Path, device: torch.device) -> None:
+    """``target`` is a new .png file, or a folder to put one of the same name into."""
+    is_file = target.suffix.lower() in SUFFIXES and not target.is_dir()
+    if is_file and target.suffix.lower() != ".png":
+        raise UserError(f"{target}: translations are written as PNG; name a .png file or a folder")
+    written = target if is_file else target / f"{source.stem}.png"
+    # Also true of a link, wherever it leads.
+    if os.path.lexists(written):
+        raise UserError(f"{written} exists already and is not overwritten; remove it or write somewhere else")
+    translate_file(generator, source, written, device)
+    announce(f"translated 1 image: {written}")
+
+
+def _translate_all(generator: Generator, source: Path, target: Path, device: torch.device) -> None:
+    images = find_images(source)
+    _check_apart(source, images, target)
+    _check_only_ours(target)
     with replaced_folder(target) as folder:
+        _write_names(folder / MARKER, translated_names(images, source))
         written = translate_folder(generator, source, folder, device)
-        count = sum(1 for _ in progress_bar(written, "translating", len(list_images(source))))
+        count = sum(1 for _ in progress_bar(written, "translating", len(images)))
     announce(f"translated {count} images: {target}")
+
+
+def _check_apart(source: Path, images: Sequence[Path], target: Path) -> None:
+    """UserError if an image, or what a link to one leads to, lies in ``target``, or that lies among the images."""
+    if any(path.resolve().is_relative_to(target.resolve()) for path in images):
+        raise UserError(f"{target} holds the images to translate; write somewhere else")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"{target} lies in {source}, among the images to translate; write somewhere else")
+
+
+def _check_only_ours(target: Path) -> None:
+    """UserError if ``target`` holds a file that is not on the list which an earlier translation left in it."""
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file; name a folder")
+    listed = {MARKER, *_read_names(target / MARKER)}
+    for path in target.rglob("*"):
+        if (path.is_symlink() or not path.is_dir()) and path.relative_to(target).as_posix() not in listed:
+            raise UserError(f"{path}: gcl translate did not write this file; move it or name another folder")
+
+
+# File names may hold bytes that are no text.
+def _write_names(marker: Path, names: Sequence[Path]) -> None:
+    text = "".join(f"{name.as_posix()}\n" for name in names)
+    marker.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def _read_names(marker: Path) -> list[str]:
+    """The files that the translation which left ``marker`` wrote; other stages leave an empty one."""
+    return marker.read_text(encoding="utf-8", errors="surrogateescape").split("\n") if marker.is_file() else []

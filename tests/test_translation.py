@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from gcl.checkpoints import load_generator, save_generator
 from gcl.data import to_pixels, to_signed, to_tensor
@@ -13,6 +14,10 @@ from gcl.errors import UserError
 from gcl.images import list_images
 from gcl.networks import Generator
 from gcl.translation import translate_folder, translate_image
+from pipeline.cli import app
+from pipeline.translate import translate
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ARGUMENTS = {"channels": 4, "blocks": 1, "downsamplings": 2, "resampling": "resize"}
 
@@ -40,7 +45,7 @@ def test_a_saved_model_translates_alike(generator, model):
     assert sorted(path.name for path in model.iterdir()) == ["generator.safetensors", "model.json"]
 
 
-@pytest.mark.parametrize("size", [(16, 16), (17, 23), (5, 64), (31, 8)])
+@pytest.mark.parametrize("size", [(16, 16), (17, 23), (5, 64), (31, 8), (1, 1), (2, 300)])
 def test_any_size_comes_back_as_it_was(generator, size):
     images = torch.rand(1, 3, *size) * 2 - 1
     translated = translate_image(generator, images)
@@ -105,3 +110,148 @@ def test_damaged_models_are_told(model, damage, told):
     damage(model)
     with pytest.raises(UserError, match=told):
         load_generator(model)
+
+
+def contents(folder):
+    """Every file in ``folder`` by its name, with its bytes; links as where they lead."""
+    files = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    return {
+        str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
+        for path in files
+    }
+
+
+@pytest.fixture
+def photographs(tmp_path, save_images):
+    """A folder with images in it and in a folder inside it, a hidden folder and a text."""
+    folder = tmp_path / "photographs"
+    save_images(folder, 2, size=(21, 18), suffix=".bmp")
+    save_images(folder / "more" / "v1.2", 1, size=(9, 30), suffix=".jpg")
+    save_images(folder / ".thumbnails", 1)
+    (folder / "notes.txt").write_text("mine")
+    return folder
+
+
+def test_a_nested_folder_is_mirrored_and_a_second_translation_takes_the_place_of_the_first(
+    tmp_path, model, photographs, save_images
+):
+    translate("cpu", model, photographs, tmp_path / "out")
+    names = {"image_0.png", "image_1.png", "more/v1.2/image_0.png"}
+    assert contents(tmp_path / "out").keys() == names | {".gcl-output"}
+    assert Image.open(tmp_path / "out/more/v1.2/image_0.png").size == (9, 30)
+    save_images(tmp_path / "others", 1)
+    translate("cpu", model, tmp_path / "others", tmp_path / "out")
+    assert contents(tmp_path / "out").keys() == {"image_0.png", ".gcl-output"}
+
+
+@pytest.mark.parametrize(
+    "output, written",
+    [("zebra.png", "zebra.png"), ("new/deep.PNG", "new/deep.PNG"), ("out", "out/image_0.png"), (".", "image_0.png")],
+)
+def test_one_image_becomes_one_file(tmp_path, model, photographs, output, written):
+    place = tmp_path / "place"
+    place.mkdir()
+    translate("cpu", model, photographs / "image_0.bmp", place / output)
+    assert contents(place).keys() == {written}
+    assert Image.open(place / written).size == (21, 18)
+
+
+def test_the_command_needs_no_project(tmp_path, model, photographs, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["translate", "--model", "model", "--input", "photographs", "--output", "out"]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0 and "translated 3 images: out" in told.output
+    missing = CliRunner().invoke(app, [*arguments, "--params", "absent.yaml"])
+    assert isinstance(missing.exception, UserError) and "absent.yaml" in str(missing.exception)
+    (tmp_path / "params.yaml").write_text("train: {}\n")
+    wrong = CliRunner().invoke(app, arguments)
+    assert isinstance(wrong.exception, UserError) and "params.yaml" in str(wrong.exception)
+
+
+def link_to_the_folder(folder):
+    (folder.parent / "link").symlink_to(folder)
+    return folder.parent / "link"
+
+
+def folder_of_what_a_link_leads_to(folder):
+    """An earlier translation holds the file that an input links to."""
+    earlier = folder.parent / "earlier"
+    earlier.mkdir()
+    (folder / "image_1.bmp").rename(earlier / "image_1.bmp")
+    (folder / "image_1.bmp").symlink_to(earlier / "image_1.bmp")
+    (earlier / ".gcl-output").write_text("image_1.bmp\n")
+    return earlier
+
+
+@pytest.mark.parametrize(
+    "output, told",
+    [
+        (lambda folder: folder, "holds the images"),
+        (lambda folder: folder.parent, "holds the images"),
+        (lambda folder: folder / "more", "holds the images"),
+        (lambda folder: folder / "out", "among the images"),
+        (link_to_the_folder, "holds the images"),
+        (lambda folder: link_to_the_folder(folder) / "out", "among the images"),
+        (folder_of_what_a_link_leads_to, "holds the images"),
+        (lambda folder: folder / "notes.txt", "among the images"),
+        (lambda folder: folder.parent / "model", r"model\.json|generator\.safetensors"),
+    ],
+)
+def test_a_folder_never_takes_the_place_of_inputs_or_of_other_files(tmp_path, model, photographs, output, told):
+    (model / ".gcl-output").touch()
+    target = output(photographs)
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=told):
+        translate("cpu", model, photographs, target)
+    assert contents(tmp_path) == before
+
+
+def test_a_file_that_was_put_among_translations_stays(tmp_path, model, photographs):
+    translate("cpu", model, photographs, tmp_path / "out")
+    (tmp_path / "out/more/mine.png").write_bytes(b"mine")
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=r"mine\.png: gcl translate did not write"):
+        translate("cpu", model, photographs, tmp_path / "out")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "output, told",
+    [
+        ("photographs/image_0.png", "exists already"),
+        ("photographs", "exists already"),
+        ("link.png", "exists already"),
+        ("dangling.png", "exists already"),
+        ("out.jpg", "written as PNG"),
+    ],
+)
+def test_one_image_never_takes_the_place_of_another_file(tmp_path, model, photographs, output, told):
+    original = photographs / "image_0.png"
+    (photographs / "image_0.bmp").rename(original)
+    (tmp_path / "link.png").symlink_to(original)
+    (tmp_path / "dangling.png").symlink_to(tmp_path / "nowhere")
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=told):
+        translate("cpu", model, original, tmp_path / output)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", [".", "more/v1.2/image_0.jpg"])
+def test_an_unreadable_image_is_named_and_nothing_is_left(tmp_path, model, photographs, name):
+    broken = photographs / "more/v1.2/image_0.jpg"
+    broken.write_bytes(broken.read_bytes()[:100])
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=r"more/v1\.2/image_0\.jpg: "):
+        translate("cpu", model, photographs / name, tmp_path / "out")
+    assert contents(tmp_path) == before
+
+
+def test_what_is_not_there_is_told(tmp_path, model):
+    with pytest.raises(UserError, match="no such file or folder"):
+        translate("cpu", model, tmp_path / "absent", tmp_path / "out")
+
+
+def test_two_images_of_one_folder_that_would_become_one_are_told(tmp_path, model, photographs):
+    Image.open(photographs / "image_0.bmp").save(photographs / "image_0.webp")
+    with pytest.raises(UserError, match=r"would both become image_0\.png"):
+        translate("cpu", model, photographs, tmp_path / "out")

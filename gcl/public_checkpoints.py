@@ -1,0 +1,113 @@
+"""Generators that others published: .pth files of the CUT family (CUT, FastCUT, Hneg-SRC, PatchGCL) as model folders.
+
+Such a file is a pickle, which may run whatever its author wrote; torch's reader for weights alone runs nothing of it.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gcl.checkpoints import build_generator, save_generator
+from gcl.errors import UserError
+from gcl.files import replaced_folder
+from gcl.networks import Generator
+from gcl.weight_checks import State, differences, generator_arguments, shortened
+
+EXPECTED = "expected a ResNet generator of the CUT family (model.1.weight of shape (channels, 3, 7, 7) and so on)"
+
+
+def import_checkpoint(checkpoint: Path, target: Path) -> dict[str, Any]:
+    """Makes ``target`` a model folder of the generator in ``checkpoint`` and returns its description.
+
+    The sizes are read off the weights, whose names may begin with ``module.`` and which may lie in a dict of several
+    networks. UserError, and nothing written, if the file is unreadable, holds more than tensors, no such generator or
+    more than one, or lies in ``target``.
+    """
+    if checkpoint.resolve().is_relative_to(target.resolve()):
+        raise UserError(f"{target} holds {checkpoint.name}; write somewhere else")
+    generator, arguments = _only_generator(_read_states(checkpoint), checkpoint)
+    with checkpoint.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    description = {"generator": arguments, "origin": {"file": checkpoint.name, "sha256": sha256}}
+    with replaced_folder(target) as folder:
+        save_generator(folder, generator, description)
+    return description
+
+
+def _read_states(checkpoint: Path) -> dict[str, State]:
+    """The networks in a .pth file by the names that they have in it, a lone one by that of the file."""
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint}: no such file")
+    try:
+        contents = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    # Of a damaged file the reader raises whatever it stumbles over.
+    except Exception as error:
+        raise UserError(f"{checkpoint}: {EXPECTED}, found {_reason(error)}; nothing of it was run") from error
+    if not isinstance(contents, Mapping):
+        raise UserError(f"{checkpoint}: {EXPECTED}, found a {type(contents).__name__}")
+    parts = {checkpoint.name: contents} | {str(name): part for name, part in contents.items()}
+    states = {name: _without_module(part) for name, part in parts.items() if _is_state(part)}
+    if not states:
+        raise UserError(f"{checkpoint}: {EXPECTED}, found no tensors by name, or not these alone")
+    return states
+
+
+def _reason(error: Exception) -> str:
+    # torch's own words advise to switch its protection off.
+    call = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if call:
+        return f"a file that holds more than weights: loading it would call {call[1]}, which is refused"
+    return "a file that cannot be read as weights saved by torch"
+
+
+def _is_state(part: Any) -> bool:
+    return (
+        isinstance(part, Mapping)
+        and len(part) > 0
+        and all(isinstance(name, str) for name in part)
+        and all(isinstance(value, Tensor) for value in part.values())
+    )
+
+
+def _without_module(state: State) -> State:
+    """Without the prefix that training on several GPUs puts before every name."""
+    if all(name.startswith("module.") for name in state):
+        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return state
+
+
+def _only_generator(states: dict[str, State], checkpoint: Path) -> tuple[Generator, dict[str, Any]]:
+    """The one generator among ``states`` with its weights, and its arguments."""
+    told = {name: _unfit(state) for name, state in states.items()}
+    fitting = [name for name, reason in told.items() if not reason]
+    if len(fitting) > 1:
+        raise UserError(f"{checkpoint}: expected one generator, found several: {', '.join(fitting)}")
+    if not fitting:
+        reasons = "; ".join(f"found in {name}: {reason}" for name, reason in told.items())
+        raise UserError(f"{checkpoint}: {EXPECTED}; {reasons}")
+    state = states[fitting[0]]
+    arguments = generator_arguments(state)
+    generator = build_generator(arguments, checkpoint)
+    generator.load_state_dict(state)
+    return generator, arguments
+
+
+def _unfit(state: State) -> str:
+    """Why ``state`` is none of our generators; empty if it is one."""
+    arguments = generator_arguments(state)
+    if arguments is None:
+        return shortened([f"{name} {tuple(tensor.shape)}" for name, tensor in state.items()])
+    sizes = ", ".join(f"{key} {value}" for key, value in arguments.items())
+    try:
+        # On the meta device the shapes cost neither memory nor random numbers.
+        with torch.device("meta"):
+            expected = build_generator(arguments, Path("weights")).state_dict()
+    except UserError as error:
+        return f"what looks like {sizes}, but {error}"
+    told = differences(expected, state)
+    return f"what looks like {sizes}, but {told}" if told else ""
