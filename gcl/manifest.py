@@ -26,11 +26,21 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A file that could not be used: the folder it was found in, its path there, and why."""
+
+    split: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What ``prepare`` stored.
 
     ``splits`` maps trainA, trainB, testA, testB to entries; ``paired`` says that testB holds the true translation of
-    testA under the same names; ``masks`` that masks/ holds its class ids; ``notes`` are for people.
+    testA under the same names; ``masks`` that masks/ holds its class ids; ``notes`` are for people, and ``warnings``
+    those of them without which the numbers mislead; ``skipped`` is what was left out.
     """
 
     source: str
@@ -38,10 +48,12 @@ class Manifest:
     masks: bool
     splits: dict[str, list[Entry]]
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
     @property
     def sha256(self) -> str:
-        """One hash of all images and their splits, independent of notes."""
+        """One hash of all stored images and their splits, and of nothing else."""
         contents = json.dumps({split: [asdict(entry) for entry in self.splits[split]] for split in SPLITS})
         return hashlib.sha256(contents.encode()).hexdigest()
 
@@ -73,6 +85,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         del contents["sha256"]
         splits = {split: [Entry(**entry) for entry in contents["splits"][split]] for split in SPLITS}
-        return Manifest(**{**contents, "splits": splits})
+        skipped = [Skipped(**file) for file in contents.get("skipped", ())]
+        return Manifest(**{**contents, "splits": splits, "skipped": skipped})
     except (TypeError, KeyError) as error:
         raise UserError(f"{path}: not a manifest of this version; prepare the data again: gcl prepare") from error

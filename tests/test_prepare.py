@@ -1,18 +1,26 @@
 """The prepare stage: images upright, RGB and lossless, a manifest of them; mistakes named, nothing half-written."""
 
+import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 from gcl.errors import UserError
-from gcl.images import read_rgb
-from gcl.manifest import SPLITS, describe, read_manifest
+from gcl.manifest import SPLITS, Manifest, Skipped, describe, read_manifest
+from gcl.parallel import FEW
 from gcl.scenes import draw_mask, draw_scene
 from pipeline.params import parse_params
 from pipeline.prepare import FIRST_SCENE, prepare
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -105,8 +113,6 @@ def broken_folder(photographs, kind):
     elif kind == "empty domain":
         for path in (photographs / "testB").iterdir():
             path.unlink()
-    elif kind == "same stem":
-        shutil.copy(image, image.with_suffix(".jpg"))
     elif kind == "one test image":
         (photographs / "testB" / "image_0.png").unlink()
     elif kind == "tiny":
@@ -120,12 +126,11 @@ def broken_folder(photographs, kind):
     [
         ("truncated", ["trainA/image_0.png", "truncated"]),
         ("text", ["trainA/image_0.png", "not an image"]),
-        ("empty file", ["trainA/image_0.png", "not an image"]),
+        ("empty file", ["trainA/image_0.png: empty file", "data.on_bad_image: skip"]),
         ("missing", ["trainB missing", "expected:", "trainA/", "testB/"]),
         ("empty domain", ["testB: no images here", ".png"]),
         ("one test image", ["testB: 1 images here, at least 2 needed"]),
         ("tiny", ["trainA/image_0.png: 80x20", "at least 32"]),
-        ("same stem", ["image_0.jpg and image_0.png", "rename one"]),
         ("small", ["trainA/image_0.png: 80x40", "data.size 64"]),
     ],
 )
@@ -159,12 +164,76 @@ def test_a_damaged_manifest_is_told(tmp_path):
         read_manifest(tmp_path)
 
 
-def test_sixteen_bits_are_scaled_and_transparency_lies_on_white(tmp_path):
-    ramp = np.linspace(0, 65535, 64, dtype=np.uint16).reshape(8, 8)
-    Image.fromarray(ramp).save(tmp_path / "deep.png")
-    assert np.array_equal(np.asarray(read_rgb(tmp_path / "deep.png"))[..., 0], (ramp / 257).round().astype(np.uint8))
-    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
-    clear.putpixel((0, 0), (255, 0, 0, 255))
-    clear.save(tmp_path / "clear.png")
-    pixels = np.asarray(read_rgb(tmp_path / "clear.png"))
-    assert pixels[0, 0].tolist() == [255, 0, 0] and pixels[1, 1].tolist() == [255, 255, 255]
+def test_a_disk_that_takes_no_more_is_told_and_leaves_the_old_data(tmp_path, config, photographs, monkeypatch):
+    target = tmp_path / "data"
+    data = config(source="folder", path=str(photographs), size=64)
+    before = prepare(data, target)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"could not be filled, and is as it was before: .*Not a directory"):
+        prepare(data, tmp_path / "file" / "data")
+
+    def fill(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("gcl.images.write_whole", fill)
+    with pytest.raises(
+        UserError, match=r"data could not be filled, and is as it was before: .*No space left on device"
+    ):
+        prepare(data.model_copy(update={"on_bad_image": "skip"}), target)
+    assert read_manifest(target) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "file", "photographs"]
+
+
+def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path, settings, photographs, monkeypatch):
+    target, partial = tmp_path / "data", tmp_path / "data.partial"
+    settings["data"].update({"source": "folder", "path": str(photographs), "size": None})
+    before = prepare(parse_params(settings, "params.yaml").data, target)
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8)
+    for index in range(FEW):
+        Image.fromarray(np.roll(pixels, index)).save(photographs / "trainA" / f"more_{index}.bmp")
+    YAML().dump(settings, tmp_path / "params.yaml")
+    command = [sys.executable, "-m", "pipeline", "prepare", f"--params={tmp_path}/params.yaml", f"--target={target}"]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        while process.poll() is None and not any(partial.glob("trainA/*.png")):
+            time.sleep(0.01)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert partial.is_dir() and not (partial / "manifest.json").exists()
+    assert read_manifest(target) == before
+    assert workers and not psutil.wait_procs(workers, timeout=60)[1]
+
+    settings["data"]["size"] = 32
+    again = prepare(parse_params(settings, "params.yaml").data, target)
+    assert not partial.exists()
+    assert sorted(path.name for path in (target / "trainA").iterdir()) == [e.name for e in again.splits["trainA"]]
+    monkeypatch.setattr("gcl.parallel.FEW", 1000)
+    assert prepare(parse_params(settings, "params.yaml").data, tmp_path / "alone") == again
+
+
+def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
+    # Only now: it imports torch, which the other tests need not.
+    from pipeline.report import _template
+
+    def report(skipped, warnings=()):
+        images = {split: [] for split in SPLITS}
+        manifest = Manifest("folder", False, False, images, ["a note"], list(warnings), skipped)
+        params = {"train.steps": 1, "train.batch_size": 1, "train.seed": 0, "evaluate.features": "small"}
+        return _template().render(
+            params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={}, lowest_discriminator=1.0,
+            results=[], versions={}, threads=1,
+        )  # fmt: skip
+
+    plain = report([])
+    few = report([Skipped("trainA", "a.jpg", "empty file"), Skipped("testB", "b/c.png", "too small")])
+    assert (
+        plain
+        != few
+        == plain.replace(
+            "- a note\n",
+            "- a note\n\nSkipped files:\n\n- `trainA/a.jpg`: empty file\n- `testB/b/c.png`: too small\n",
+        )
+    )
+    many = report([Skipped("trainA", f"{index}.jpg", "empty file") for index in range(21)])
+    assert "- a note\n\n<details><summary>Skipped files</summary>\n\n- `trainA/0.jpg`: empty file\n" in many
+    assert "- `trainA/20.jpg`: empty file\n\n</details>\n\nTrained on" in many
+    assert "own features.\n\n**2 images leak.**\n\nOne seed" in report([], ["2 images leak"])
