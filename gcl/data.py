@@ -74,11 +74,15 @@ class UnpairedImages(Dataset):
             raise IndexError(index)
         return self._image(0, index), self._image(1, index)
 
-    def _image(self, domain: int, index: int) -> Tensor:
+    def file(self, domain: int, index: int) -> Path:
+        """The file that the pair of that index has of a domain, 0 or 1."""
         files = self.folders[domain]
         epoch, position = divmod(index, len(files))
+        return files[_order(len(files), self.seed, domain, epoch)[position]]
+
+    def _image(self, domain: int, index: int) -> Tensor:
         random = np.random.default_rng([self.seed, domain, index])
-        image = to_tensor(files[_order(len(files), self.seed, domain, epoch)[position]])
+        image = to_tensor(self.file(domain, index))
         return to_signed(augment(image, self.load_size, self.crop_size, self.flip, random))
 
 
@@ -89,6 +93,6 @@ def _order(count: int, seed: int, domain: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, domain, epoch, 1]).permutation(count)
 
 
-def batches(pairs: UnpairedImages, batch_size: int, workers: int) -> DataLoader:
-    """``pairs`` in order, as (B, 3, H, W) of either domain."""
-    return DataLoader(pairs, batch_size, num_workers=workers)
+def batches(pairs: UnpairedImages, batch_size: int, workers: int, start: int = 0) -> DataLoader:
+    """``pairs`` in order, as (B, 3, H, W) of either domain; ``start`` batches are passed over."""
+    return DataLoader(pairs, batch_size, sampler=range(start * batch_size, len(pairs)), num_workers=workers)

@@ -1,6 +1,7 @@
 """Files and folders that are there whole or not at all."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,11 @@ def write_whole(path: Path, content: bytes) -> None:
     """Writes under a temporary name beside ``path`` first, so that nobody ever reads half a file."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(content)
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            # Without this a power cut could leave the new name on an empty file.
+            os.fsync(stream.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

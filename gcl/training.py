@@ -1,8 +1,9 @@
 """The training step and loop: everything that changes while a model is trained, and nothing about files."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -12,25 +13,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from gcl.config import TrainConfig
 from gcl.data import UnpairedImages, batches
 from gcl.errors import UserError
-from gcl.losses import GraphContrastiveLoss, discriminator_loss, generator_loss
+from gcl.losses import discriminator_loss, generator_loss
 
 SATURATED = 0.01
 """A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
-
-
-class GraphContrast(nn.Module):
-    """What the generator is held to beside the GAN: the graph loss on a frozen encoder's features."""
-
-    def __init__(self, encoder: nn.Module, loss: GraphContrastiveLoss):
-        super().__init__()
-        self.encoder, self.loss = encoder, loss
-
-    def forward(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images (B, 3, H, W) in [-1, 1] and their translations: the loss, and numbers to log."""
-        with torch.no_grad():
-            input_features = self.encoder(inputs)
-        loss, graphs = self.loss(input_features, self.encoder(outputs))
-        return loss, {"graph_density": torch.stack([graph.density for graph in graphs]).mean()}
 
 
 @dataclass
@@ -81,11 +67,49 @@ class Trainer:
             for optimizer in optimizers.values()
         ]
         self.average = _average(generator, config.average_decay)
+        self.window: list[dict[str, Tensor]] = []
+        """The losses of the steps since the last record with losses."""
 
     @property
     def translator(self) -> nn.Module:
         """The generator to translate with: its moving average where one is kept."""
         return self.average.module if self.average is not None else self.networks["generator"].module
+
+    def state(self) -> dict[str, Any]:
+        """Everything that further steps depend on, as dictionaries and lists of tensors and numbers."""
+        return {
+            "weights": {name: network.state_dict() for name, network in self._learners().items()},
+            "average": self.average.state_dict() if self.average is not None else None,
+            "moments": {name: optimizer.state_dict()["state"] for name, optimizer in self.optimizers.items()},
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "window": self.window,
+            "random": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes back to where :meth:`state` was taken; the next step is then bit for bit the one that followed it."""
+        for name, network in self._learners().items():
+            network.load_state_dict(state["weights"][name])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        for name, optimizer in self.optimizers.items():
+            _load_moments(optimizer.optimizer, state["moments"][name])
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)
+            for group, rate in zip(schedule.optimizer.param_groups, schedule.get_last_lr(), strict=True):
+                group["lr"] = rate
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        device = self.fabric.device
+        self.window = [{name: loss.to(device) for name, loss in losses.items()} for losses in state["window"]]
+        torch.set_rng_state(state["random"]["cpu"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["random"]["cuda"])
+
+    def _learners(self) -> dict[str, nn.Module]:
+        """What learns: of the contrast only its own layers, not the frozen encoder."""
+        modules = {name: network.module for name, network in self.networks.items()}
+        return modules | ({"contrast": self.contrast.loss} if "contrast" in modules else {})
 
     def step(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """One update of everything from images (B, 3, H, W) of both domains; the losses stay on the device."""
@@ -133,24 +157,47 @@ class Trainer:
         return losses
 
 
-def train(trainer: Trainer, pairs: UnpairedImages, config: TrainConfig) -> Iterator[Record]:
-    """Runs ``config.steps`` steps, one :class:`Record` each; the caller may look at the trainer in between.
+def train(
+    trainer: Trainer,
+    pairs: UnpairedImages,
+    config: TrainConfig,
+    start: int = 0,
+    state: Mapping[str, Any] | None = None,
+) -> Iterator[Record]:
+    """Runs steps up to ``config.steps``, one :class:`Record` each; the caller may look at the trainer in between.
 
-    UserError when a loss is no longer finite, seen at the next record with losses.
+    With ``start`` steps done before and the trainer's ``state`` after them, goes on from there. UserError in the step
+    whose losses are no longer finite.
     """
-    loader = trainer.fabric.setup_dataloaders(batches(pairs, config.batch_size, config.workers))
-    window: list[dict[str, Tensor]] = []
-    for step, (a, b) in enumerate(loader, start=1):
-        window.append(trainer.step(a, b))
+    loader = trainer.fabric.setup_dataloaders(batches(pairs, config.batch_size, config.workers, start))
+    for step, (a, b) in enumerate(loader, start=start + 1):
+        # Only now: to draw the first batch takes a number from torch's random generator.
+        if step == start + 1 and state is not None:
+            trainer.load_state(state)
+        losses = trainer.step(a, b)
+        _check_finite(step, losses, pairs, config.batch_size)
+        trainer.window.append(losses)
         if step % config.log_every and step != config.steps:
             yield Record(step, losses=None)
             continue
-        losses = _means(window)
-        window.clear()
-        if not all(map(math.isfinite, losses.values())):
-            shown = ", ".join(f"{name} {value}" for name, value in losses.items())
-            raise UserError(f"step {step}: training diverged ({shown}); lower the learning rates or graph.weight")
-        yield Record(step, losses, saturated=losses["discriminator"] < SATURATED)
+        means = _means(trainer.window)
+        trainer.window.clear()
+        yield Record(step, means, saturated=means["discriminator"] < SATURATED)
+    if start == config.steps:
+        trainer.load_state(state)
+
+
+def _check_finite(step: int, losses: Mapping[str, Tensor], pairs: UnpairedImages, batch_size: int) -> None:
+    values = {name: loss.item() for name, loss in losses.items()}
+    if all(map(math.isfinite, values.values())):
+        return
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+    indices = range((step - 1) * batch_size, step * batch_size)
+    files = ", ".join(str(pairs.file(domain, index)) for index in indices for domain in (0, 1))
+    raise UserError(
+        f"step {step}: the training diverged ({shown}) at {files}; lower train.generator_lr, "
+        "train.discriminator_lr or the weight of the contrast, or use train.precision 32-true"
+    )
 
 
 def _means(window: Sequence[dict[str, Tensor]]) -> dict[str, float]:
@@ -163,6 +210,19 @@ def _means(window: Sequence[dict[str, Tensor]]) -> dict[str, float]:
 def _adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return torch.optim.Adam(trained, lr=rate, betas=betas, fused=True)
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Fills in the optimizer's moments, laid out in memory like their parameters: the fused step relies on it."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    placed = {}
+    for index, saved in moments.items():
+        parameter = parameters[int(index)]
+        placed[int(index)] = {
+            name: torch.empty_like(parameter, dtype=value.dtype).copy_(value) if value.dim() else value
+            for name, value in saved.items()
+        }
+    optimizer.load_state_dict({"state": placed, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _constant_then_linear(config: TrainConfig):

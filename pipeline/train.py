@@ -1,37 +1,39 @@
 """Stage 2: prepared images -> the model, its curves and sample grids."""
 
 import platform
+import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from lightning_fabric import Fabric, seed_everything
+from lightning_fabric import seed_everything
 from rich.progress import TextColumn
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 from torchvision.utils import make_grid
 
 from gcl.checkpoints import save_generator, save_weights
-from gcl.config import Params, TrainConfig
-from gcl.data import UnpairedImages, to_pixels, to_signed, to_tensor
-from gcl.encoders import load_encoder
+from gcl.config import MAIN, Params, TrainConfig
+from gcl.data import to_pixels, to_signed, to_tensor
 from gcl.errors import UserError
 from gcl.files import digest, replaced_folder, write_whole
 from gcl.images import list_images, save_png
-from gcl.losses import GraphContrastiveLoss
 from gcl.manifest import Manifest, read_manifest
-from gcl.networks import Discriminator, Generator
-from gcl.training import GraphContrast, Record, Trainer, train
+from gcl.states import State
+from gcl.training import Record, Trainer, train
 from gcl.translation import translate_image
+from pipeline.building import build_trainer, training_pairs
 from pipeline.console import announce, bar, console
 from pipeline.devices import make_fabric
-from pipeline.tracking import Run, run_identity, save_run, tracked
-
-TRAINING_SECTIONS = ("encoder", "graph", "generator", "discriminator", "train")
+from pipeline.resuming import Unfinished, stopping_between_steps
+from pipeline.tracking import Run, SavedRun, run_identity, save_run, tracked
 
 LIBRARIES = ("torch", "torchvision", "torch-geometric", "lightning-fabric")
 
@@ -41,72 +43,76 @@ SATURATION_WARNING = (
 )
 
 
-def run_training(params: Params, prepared: Path, model: Path, reports: Path, run_file: Path) -> None:
-    """Trains on ``prepared`` as a new MLflow run, whose id is kept in ``run_file``.
+def run_training(
+    params: Params,
+    prepared: Path,
+    model: Path,
+    reports: Path,
+    run_file: Path,
+    unfinished: Path,
+    variant: str = MAIN,
+    restart: bool = False,
+) -> None:
+    """Trains on ``prepared`` as an MLflow run of that ``variant``, whose id is kept in ``run_file``.
 
-    Writes the ``model`` folder and, into ``reports``, curves.csv and the grids in samples/.
+    Writes the ``model`` folder and, into ``reports``, curves.csv and the grids in samples/. What an interrupted call
+    left in the folder ``unfinished`` is gone on from, unless ``restart``.
     """
     manifest = read_manifest(prepared)
     _check_crop(manifest, params.train.crop_size)
     seed_everything(params.train.seed, verbose=False)
     trainer = build_trainer(params, make_fabric(params.train.accelerator, params.train.precision))
+    saved = Unfinished(unfinished, {"data.sha256": manifest.sha256, **_read_by_training(params)})
+    state = saved.find(restart)
+    known = None if state is None else SavedRun(**state.contents["run"])
     # The folders come first: better to fail on a missing permission now than after the training.
-    with replaced_folder(model) as unfinished, tracked(run_identity(params, manifest)) as run:
-        run.log_params(params.model_dump(mode="json"))
-        started = time.monotonic()
-        _train(trainer, params.train, prepared, reports, run)
-        seconds = time.monotonic() - started
-        _save(trainer, params, manifest, unfinished)
+    with replaced_folder(model) as folder, tracked(run_identity(params, manifest, variant), known) as run:
+        run.log_params(params.read())
+        seconds = _train(trainer, params.train, prepared, reports, run, saved, state)
+        _save(trainer, params, manifest, folder)
         run.log_metrics({"training_seconds": seconds}, params.train.steps)
-        for path in sorted(unfinished.glob("[!.]*")):
+        for path in sorted(folder.glob("[!.]*")):
             run.log_file(path, "model")
-        save_run(run, run_file)
+        save_run(run, run_file, seconds)
+    saved.remove()
     announce(f"trained {params.train.steps} steps in {seconds:.0f} s: {model}")
 
 
-def _train(trainer: Trainer, config: TrainConfig, prepared: Path, reports: Path, run: Run) -> None:
-    """Runs the loop; writes and logs losses and sample grids on the way."""
+def _train(
+    trainer: Trainer,
+    config: TrainConfig,
+    prepared: Path,
+    reports: Path,
+    run: Run,
+    unfinished: Unfinished,
+    state: State | None,
+) -> float:
+    """Runs the loop; writes and logs losses and sample grids on the way. Seconds taken, interrupted calls included."""
     fixed = _fixed_images(prepared, config, trainer.fabric.device)
-    curves, samples = Curves(reports / "curves.csv"), reports / "samples"
-    samples.mkdir(parents=True, exist_ok=True)
-    for old in samples.glob("step_*.png"):
-        old.unlink()
-    records = train(trainer, training_pairs(config, prepared), config)
-    for record in _with_progress(records, config.steps, config.batch_size):
-        if record.losses is not None:
-            curves.add(record)
-            run.log_metrics(record.losses, record.step)
-        if record.step % config.sample_every == 0 or record.step == config.steps:
-            grid = sample_grid(trainer, *fixed)
-            save_png(grid, samples / f"step_{record.step:06d}.png")
-            run.log_image(grid, "samples", record.step)
-
-
-def build_trainer(params: Params, fabric: Fabric) -> Trainer:
-    """The networks, losses and optimisers that ``params`` describe, freshly initialised."""
-    encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
-    loss = GraphContrastiveLoss(encoder.channels, **params.graph.loss_arguments)
-    return Trainer(
-        fabric,
-        Generator(**params.generator.model_dump()),
-        Discriminator(**params.discriminator.model_dump()),
-        GraphContrast(encoder, loss),
-        weight=params.graph.weight,
-        identity_term=params.graph.identity_term,
-        config=params.train,
-    )
-
-
-def training_pairs(config: TrainConfig, prepared: Path) -> UnpairedImages:
-    """The training images of ``prepared``, as many pairs as the steps need."""
-    return UnpairedImages(
-        (list_images(prepared / "trainA"), list_images(prepared / "trainB")),
-        length=config.steps * config.batch_size,
-        seed=config.seed,
-        load_size=config.load_size,
-        crop_size=config.crop_size,
-        flip=config.flip,
-    )
+    start, contents = (0, {}) if state is None else (state.step, state.contents)
+    curves = Curves(reports / "curves.csv", contents.get("curves", []))
+    samples = Samples(reports / "samples", unfinished.samples, start)
+    logged = run.last_step("discriminator") if start else 0
+    begun = time.monotonic() - contents.get("seconds", 0.0)
+    records = train(trainer, training_pairs(config, prepared), config, start, contents.get("trainer"))
+    with stopping_between_steps() as stop:
+        for record in _with_progress(records, start, config.steps, config.batch_size):
+            if record.losses is not None:
+                curves.add(record)
+                if record.step > logged:
+                    run.log_metrics(record.losses, record.step)
+            if record.step % config.sample_every == 0 or record.step == config.steps:
+                grid = sample_grid(trainer, *fixed)
+                samples.add(grid, record.step)
+                run.log_image(grid, "samples", record.step)
+            if stop.signal or record.step % config.save_every == 0 or record.step == config.steps:
+                seconds = time.monotonic() - begun
+                resumable = {"run": asdict(run.saved), "curves": curves.rows, "seconds": seconds}
+                unfinished.save(record.step, {**resumable, "trainer": trainer.state()})
+            if stop.signal:
+                announce(f"stopped after step {record.step}; the same command goes on from there")
+                sys.exit(128 + stop.signal)
+    return time.monotonic() - begun
 
 
 def sample_grid(trainer: Trainer, a: Tensor, b: Tensor) -> np.ndarray:
@@ -122,8 +128,8 @@ def sample_grid(trainer: Trainer, a: Tensor, b: Tensor) -> np.ndarray:
 class Curves:
     """The losses over the steps, as a CSV that DVC plots. Written whole, under a temporary name first."""
 
-    def __init__(self, path: Path):
-        self.path, self.rows = path, []
+    def __init__(self, path: Path, rows: list[dict[str, float]]):
+        self.path, self.rows = path, rows
 
     def add(self, record: Record) -> None:
         """Appends one row: the step and its losses."""
@@ -131,6 +137,25 @@ class Curves:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = pd.DataFrame(self.rows).to_csv(index=False, float_format="%.6g")
         write_whole(self.path, text.encode())
+
+
+class Samples:
+    """The sample grids, a file a step, with copies for a call that goes on after step ``start``."""
+
+    def __init__(self, folder: Path, copies: Path, start: int):
+        self.folder, self.copies = folder, copies
+        for path in (folder, copies):
+            path.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("step_*.png"):
+            old.unlink()
+        for copy in copies.glob("step_*.png"):
+            if int(copy.stem.removeprefix("step_")) <= start:
+                shutil.copyfile(copy, folder / copy.name)
+
+    def add(self, grid: np.ndarray, step: int) -> None:
+        """Writes the (H, W, 3) uint8 ``grid`` of that step."""
+        for path in (self.copies, self.folder):
+            save_png(grid, path / f"step_{step:06d}.png")
 
 
 def _fixed_images(prepared: Path, config: TrainConfig, device: torch.device) -> list[Tensor]:
@@ -159,13 +184,13 @@ def _check_crop(manifest: Manifest, crop_size: int) -> None:
                 )
 
 
-def _with_progress(records: Iterable[Record], steps: int, batch_size: int) -> Iterator[Record]:
+def _with_progress(records: Iterable[Record], start: int, steps: int, batch_size: int) -> Iterator[Record]:
     """Draws step, speed, time left and losses; without a terminal, a line every tenth of the way."""
     losses, started, warned = "", time.monotonic(), False
     with bar(TextColumn("{task.fields[speed]:.3g} images/s  {task.fields[losses]}")) as progress:
-        task = progress.add_task("training", total=steps, losses="", speed=0.0)
+        task = progress.add_task("training", total=steps, completed=start, losses="", speed=0.0)
         for record in records:
-            speed = record.step * batch_size / (time.monotonic() - started)
+            speed = (record.step - start) * batch_size / (time.monotonic() - started)
             if record.losses is not None:
                 losses = "  ".join(f"{name} {value:.3f}" for name, value in record.losses.items())
             progress.update(task, completed=record.step, losses=losses, speed=speed)
@@ -179,11 +204,15 @@ def _with_progress(records: Iterable[Record], steps: int, batch_size: int) -> It
 
 def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) -> None:
     """Fills the model folder: weights, and everything that they came from."""
-    sections = params.model_dump(mode="json", include=set(TRAINING_SECTIONS))
-    if params.encoder.weights is not None:
+    sections = _read_by_training(params)
+    if params.method == "gcl" and params.encoder.weights is not None:
         # Where it lies belongs to one machine.
         sections["encoder"]["weights"] = f"{params.encoder.weights.name} (sha256 {digest(params.encoder.weights)})"
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
     origin = {"data_sha256": manifest.sha256, "versions": versions, "threads": torch.get_num_threads()}
     save_generator(folder, trainer.translator, {**sections, **origin})
     save_weights(trainer.contrast.loss, folder / "contrast.safetensors")
+
+
+def _read_by_training(params: Params) -> dict[str, Any]:
+    return {name: values for name, values in params.read().items() if name not in ("data", "evaluate")}

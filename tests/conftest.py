@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.params import read_mapping
+from pipeline.params import parse_params, read_mapping
+from tests.project import ROOT, project
+
+__all__ = ["ROOT", "project"]
 
 # As the command line does, before any test imports torch.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,18 @@ def one_thread():
 def settings() -> dict:
     """The project's own params.yaml as nested dictionaries, to change and parse."""
     return read_mapping(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def config(settings):
+    """The section train of a small training: config(steps=3, ...)."""
+
+    def make(**changes):
+        small = {"steps": 10, "load_size": 32, "crop_size": 32, "log_every": 5, "average_decay": 0.0}
+        settings["train"].update(small | changes)
+        return parse_params(settings, "params.yaml").train
+
+    return make
 
 
 @pytest.fixture

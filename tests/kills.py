@@ -1,0 +1,115 @@
+"""Kills a training again and again and compares what comes out in the end with an uninterrupted one.
+
+``python -m tests.kills 20`` does it twenty times and prints what it saw; the tests do it a few times.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mlflow import MlflowClient
+from ruamel.yaml import YAML
+
+from tests.project import ROOT, TINY
+
+STEPS = 60
+
+TURNED = {"steps": STEPS, "log_every": 4, "sample_every": 20, "save_every": 1}
+"""A state after every step: many kills fall into the writing of one."""
+
+
+class Training:
+    """One training of the tiny configuration in a folder of its own."""
+
+    def __init__(self, folder: Path, prepared: Path):
+        self.folder, self.prepared = folder, prepared
+        folder.mkdir()
+        params = YAML(typ="safe").load(ROOT / "params.yaml")
+        for section, values in TINY.items():
+            params[section].update(values)
+        params["train"].update(TURNED)
+        YAML(typ="safe").dump(params, folder / "params.yaml")
+
+    @property
+    def states(self) -> Path:
+        """Where its states lie."""
+        return self.folder / "unfinished/train"
+
+    def start(self) -> subprocess.Popen:
+        """Starts it, or goes on."""
+        options = {"params": "params.yaml", "prepared": self.prepared, "model": "model", "reports": "reports"}
+        options |= {"run-file": "run.json", "unfinished": "unfinished"}
+        arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "DVC_ROOT": str(self.folder)}
+        environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "pipeline", "train", *arguments]
+        with (self.folder / "log").open("a") as log:
+            return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+
+    def finish(self) -> None:
+        """Runs it to its end."""
+        assert self.start().wait() == 0, (self.folder / "log").read_text()
+
+    def results(self) -> dict[str, bytes]:
+        """The bytes of everything that it writes but its times and its run's id."""
+        files = [*self.folder.glob("model/*.safetensors"), *self.folder.glob("reports/**/*.*")]
+        return {str(file.relative_to(self.folder)): file.read_bytes() for file in files}
+
+    def logged(self) -> tuple[list[str], list[int]]:
+        """The states of all its MLflow runs, and the steps at which the first has losses."""
+        client = MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
+        runs = client.search_runs([client.get_experiment_by_name("scenes").experiment_id])
+        history = client.get_metric_history(runs[0].info.run_id, "discriminator")
+        return [run.info.status for run in runs], [point.step for point in history]
+
+
+def kill(training: Training, chance: random.Random) -> str | None:
+    """Starts the training and kills it: at a random moment of its steps, or while it writes a state.
+
+    Says which; None if the training was faster.
+    """
+    process = training.start()
+    before = {path.name for path in training.states.glob("step_*")}
+    inside, patience = chance.random() < 0.5, chance.uniform(0.0, 3.0)
+    while process.poll() is None:
+        partial = any(training.states.glob(".step_*.partial"))
+        moved = {path.name for path in training.states.glob("step_*")} != before
+        if moved and patience <= 0 and (partial or not inside):
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return "inside a save" if any(training.states.glob(".step_*.partial")) else "between saves"
+        if moved:
+            patience -= 0.001
+        time.sleep(0.001)
+    return None
+
+
+def compare(folder: Path, prepared: Path, kills: int, seed: int) -> list[str]:
+    """Where the kills fell; AssertionError unless everything is as without them."""
+    undisturbed, disturbed = Training(folder / "undisturbed", prepared), Training(folder / "disturbed", prepared)
+    undisturbed.finish()
+    chance = random.Random(seed)
+    fell = [place for _ in range(kills) if (place := kill(disturbed, chance)) is not None]
+    disturbed.finish()
+    expected, found = undisturbed.results(), disturbed.results()
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if expected[name] != found[name]] == []
+    assert disturbed.logged() == undisturbed.logged() == (["FINISHED"], list(range(4, STEPS + 1, 4)))
+    assert not disturbed.states.exists()
+    return fell
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "prepared"
+        first = Training(Path(folder) / "first", prepared)
+        prepare = [sys.executable, "-m", "pipeline", "prepare", "--params", f"{first.folder}/params.yaml"]
+        subprocess.run([*prepare, "--target", str(prepared)], check=True, cwd=ROOT)
+        places = compare(Path(folder), prepared, int(sys.argv[1]), seed=0)
+        counts = {place: places.count(place) for place in sorted(set(places))}
+        print(f"{len(places)} kills ({counts}): weights, curves and grids bit for bit the same, one MLflow run")

@@ -1,0 +1,102 @@
+"""States of a training: whole, checked, two of them, and what goes on from one is bit for bit what was interrupted."""
+
+import pytest
+import torch
+
+from gcl.data import UnpairedImages
+from gcl.images import list_images
+from gcl.states import newest_state, save_state
+from gcl.training import train
+from tests.test_training import make_trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def pairs(save_images, tmp_path):
+    for domain in "AB":
+        save_images(tmp_path / domain, 3, size=(40, 40))
+    folders = tuple(list_images(tmp_path / domain) for domain in "AB")
+    return UnpairedImages(folders, length=7, seed=3, load_size=36, crop_size=32, flip=True)
+
+
+def numbers(trainer):
+    return {
+        f"{name}.{key}": value.clone()
+        for name, network in {**trainer.networks, "translator": trainer.translator}.items()
+        for key, value in network.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("weight, decay, channels_last", [(1.0, 0.5, True), (0.0, 0.0, False)])
+def test_going_on_is_as_if_nothing_had_happened(config, pairs, tmp_path, weight, decay, channels_last):
+    settings = config(steps=7, log_every=3, average_decay=decay, channels_last=channels_last)
+    whole = make_trainer(settings, weight)
+    expected = list(train(whole, pairs, settings))
+
+    killed = make_trainer(settings, weight)
+    before = []
+    for record in train(killed, pairs, settings):
+        before.append(record)
+        if record.step == 4:  # in the middle of a window of losses
+            save_state(tmp_path / "states", 4, killed.state())
+            break
+    found = newest_state(tmp_path / "states")
+    resumed = make_trainer(settings, weight)
+    torch.manual_seed(99)
+    after = list(train(resumed, pairs, settings, found.step, found.contents))
+
+    assert before + after == expected
+    wanted, got = numbers(whole), numbers(resumed)
+    assert [name for name in wanted if not torch.equal(wanted[name], got[name])] == []
+
+
+def test_a_state_of_the_last_step_is_the_result(config, pairs, tmp_path):
+    settings = config(steps=7, log_every=7)
+    trainer = make_trainer(settings)
+    list(train(trainer, pairs, settings))
+    save_state(tmp_path / "states", 7, trainer.state())
+    resumed = make_trainer(settings)
+    found = newest_state(tmp_path / "states")
+    assert list(train(resumed, pairs, settings, found.step, found.contents)) == []
+    wanted, got = numbers(trainer), numbers(resumed)
+    assert all(torch.equal(wanted[name], got[name]) for name in wanted)
+
+
+CONTENTS = {"a": [torch.arange(3), {"b": torch.tensor(0.5)}], "c": None, "d": {"1": 0.1}}
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    save_state(tmp_path, 7, CONTENTS)
+    found = newest_state(tmp_path)
+    assert found.step == 7 and found.damaged == [] and found.contents["d"] == {"1": 0.1}
+    assert torch.equal(found.contents["a"][0], torch.arange(3)) and found.contents["a"][1]["b"].dim() == 0
+
+
+def test_the_newest_two_are_kept(tmp_path):
+    for step in (5, 100, 20):
+        save_state(tmp_path, step, CONTENTS)
+    assert [path.name[:13] for path in sorted(tmp_path.iterdir())] == ["step_00000020", "step_00000100"]
+    assert newest_state(tmp_path).step == 100
+    assert newest_state(tmp_path / "absent") is None
+
+
+@pytest.mark.parametrize("damage", ["truncated", "bit flipped", "emptied"])
+def test_a_damaged_state_is_told_and_the_older_one_used(tmp_path, damage):
+    for step in (5, 6):
+        save_state(tmp_path, step, CONTENTS)
+    newest = max(tmp_path.iterdir())
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes({"truncated": content[:-9], "bit flipped": content, "emptied": b""}[damage])
+    found = newest_state(tmp_path)
+    assert found.step == 5 and found.damaged == [newest]
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    assert newest_state(tmp_path) is None
+
+
+def test_a_partial_file_is_no_state(tmp_path):
+    save_state(tmp_path, 5, CONTENTS)
+    (tmp_path / ".step_00000006_0123456789abcdef.safetensors.partial").write_bytes(b"half")
+    assert newest_state(tmp_path).step == 5
