@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gcl.public_datasets import DATASETS
+
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -22,10 +24,12 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which images, and how ``prepare`` stores them."""
 
-    source: Literal["scenes", "folder"]
+    source: Literal[("scenes", "folder", *DATASETS)]
     path: Path | None
+    mirror: str | None
     size: Annotated[int, Field(ge=32)] | None
     test_share: Annotated[float, Field(gt=0, lt=1)]
+    on_bad_image: Literal["stop", "skip"]
     scenes_train: Count
     scenes_test: Annotated[int, Field(ge=2)]
     seed: Seed
@@ -65,19 +69,36 @@ class GraphConfig(Section):
 
     @model_validator(mode="after")
     def _a_weight_for_every_level(self) -> Self:
-        if len(self.level_weights) < self.levels + 1:
+        needed = 1 + self.used_levels
+        if len(self.level_weights) < needed:
             raise ValueError(
                 f"graph.level_weights has {len(self.level_weights)} numbers; graph.levels {self.levels} "
-                f"needs {self.levels + 1}, the unpooled graph's first"
+                f"needs {needed}, the unpooled graph's first"
             )
         return self
+
+    @property
+    def used_levels(self) -> int:
+        """Pooling levels that there are: none where pooling is off."""
+        return self.levels if self.pooling else 0
 
     @property
     def loss_arguments(self) -> dict[str, Any]:
         """What :class:`gcl.losses.GraphContrastiveLoss` takes, beside the channels of the encoder."""
         names = ("patches", "embedding", "hops", "threshold", "adjacency", "keep", "temperature")
-        used_levels = self.levels if self.pooling else 0
-        return {name: getattr(self, name) for name in names} | {"level_weights": self.level_weights[: 1 + used_levels]}
+        used_weights = self.level_weights[: 1 + self.used_levels]
+        return {name: getattr(self, name) for name in names} | {"level_weights": used_weights}
+
+
+class CutConfig(Section):
+    """PatchNCE on the generator's own features: the baseline CUT."""
+
+    weight: Annotated[float, Field(ge=0)]
+    identity_term: bool
+    layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    patches: Count
+    embedding: Count
+    temperature: Annotated[float, Field(gt=0)]
 
 
 class GeneratorConfig(Section):
@@ -116,6 +137,7 @@ class TrainConfig(Section):
     workers: Annotated[int, Field(ge=0)]
     log_every: Count
     sample_every: Count
+    save_every: Count
     sample_images: Count
 
     @model_validator(mode="after")
@@ -138,16 +160,65 @@ class EvaluateConfig(Section):
     seed: Seed
 
 
+MAIN = "main"
+"""The variant that changes nothing: the experiment itself."""
+
+
+class AblateConfig(Section):
+    """Which variants of the experiment are trained beside it, and how often."""
+
+    seeds: Count
+    variants: dict[Annotated[str, Field(pattern=r"^\w+$")], dict[str, Any]]
+
+    @model_validator(mode="after")
+    def _main_changes_nothing(self) -> Self:
+        if self.variants.get(MAIN):
+            raise ValueError(f"ablate.variants.{MAIN} is the main run itself and changes nothing: make it {{}}")
+        return self
+
+    def seeds_from(self, first: int) -> range:
+        """The seeds of every variant, of which the first is that of the main run."""
+        return range(first, first + self.seeds)
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
     data: DataConfig
+    method: Literal["gcl", "cut"]
     encoder: EncoderConfig
     graph: GraphConfig
+    cut: CutConfig
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig
     train: TrainConfig
     evaluate: EvaluateConfig
+    ablate: AblateConfig
+
+    @property
+    def contrast(self) -> GraphConfig | CutConfig:
+        """The section of the chosen method."""
+        return self.graph if self.method == "gcl" else self.cut
+
+    def read(self) -> dict[str, Any]:
+        """What one training and its evaluation depend on, JSON-ready: all but the other method's sections."""
+        unread = {"cut"} if self.method == "gcl" else {"encoder", "graph"}
+        return self.model_dump(mode="json", exclude={"ablate", *unread})
+
+    def variant(self, name: str) -> Self:
+        """These parameters with the changes of ``ablate.variants.NAME``.
+
+        Its keys are those of ``graph``, and ``method``; changes of the graph mean the method gcl. Raises pydantic's
+        ValidationError for what ``graph`` would not take.
+        """
+        changes = dict(self.ablate.variants[name])
+        method = changes.pop("method", "gcl" if changes else self.method)
+        graph = GraphConfig.model_validate({**self.graph.model_dump(), **changes})
+        return type(self).model_validate({**dict(self), "method": method, "graph": graph})
+
+    def with_seed(self, seed: int) -> Self:
+        """These parameters with another ``train.seed``."""
+        return self.model_copy(update={"train": self.train.model_copy(update={"seed": seed})})
 
     @model_validator(mode="after")
     def _networks_fit_the_crop(self) -> Self:

@@ -36,10 +36,12 @@ def info_nce(inputs: Tensor, outputs: Tensor, temperature: float) -> Tensor:
     and images. ``inputs`` and ``outputs`` are (B, N, D), L2-normalised.
     """
     logits = inputs @ outputs.transpose(1, 2) / temperature  # (B, N, N)
-    matching = logits.diagonal(dim1=1, dim2=2)  # (B, N)
-    rows = torch.logsumexp(logits, dim=2) - matching
-    columns = torch.logsumexp(logits, dim=1) - matching
-    return rows.mean() + columns.mean()
+    return cross_entropy_of_matches(logits) + cross_entropy_of_matches(logits.transpose(1, 2))
+
+
+def cross_entropy_of_matches(logits: Tensor) -> Tensor:
+    """Cross-entropy over the rows of ``logits`` (B, N, N) whose right answers stand on the diagonal, averaged."""
+    return (torch.logsumexp(logits, dim=2) - logits.diagonal(dim1=1, dim2=2)).mean()
 
 
 def draw_patches(features: Tensor, patches: int) -> Tensor:

@@ -4,9 +4,13 @@
 (Zhang, 2019). ``resampling="resize"`` strides the convolution to go down and repeats pixels to go up: cheaper.
 """
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gcl.errors import UserError
 
 
 def binomial_filter(channels: int, taps: int) -> Tensor:
@@ -105,6 +109,21 @@ class Generator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """``images`` (B, 3, H, W) in [-1, 1], H and W multiples of ``stride``: the same shape and range."""
         return self.model(images)
+
+    def encode(self, images: Tensor, layers: Collection[int]) -> list[Tensor]:
+        """Features of ``images`` after the chosen entries of ``model``, in ascending order; the rest is not run.
+
+        UserError for an entry that this generator does not have.
+        """
+        wrong = [layer for layer in layers if not 0 <= layer < len(self.model)]
+        if wrong:
+            raise UserError(f"cut.layers: this generator has no layer {wrong[0]}, only 0 to {len(self.model) - 1}")
+        features, hidden = [], images
+        for index, layer in enumerate(self.model[: max(layers) + 1]):
+            hidden = layer(hidden)
+            if index in layers:
+                features.append(hidden)
+        return features
 
 
 class Discriminator(nn.Module):

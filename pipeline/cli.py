@@ -25,12 +25,19 @@ app = typer.Typer(
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="The experiment's numbers.")]
 Prepared = Annotated[Path, typer.Option(help="Prepared data set: what `gcl prepare` wrote.")]
-Model = Annotated[Path, typer.Option(help="Model folder: what `gcl train` wrote.")]
+Model = Annotated[Path, typer.Option(help="Model folder: what `gcl train` or `gcl import-checkpoint` wrote.")]
+Input = Annotated[Path, typer.Option("--input", help="An image, or a folder of images, nested or not.")]
+Output = Annotated[
+    Path, typer.Option("--output", help="Folder for PNGs of the same names, or for one image a .png file.")
+]
 Translated = Annotated[Path, typer.Option(help="Translated images: what `gcl translate` wrote.")]
 Reports = Annotated[Path, typer.Option(help="Folder of metrics, curves, pictures and the report.")]
 RunFile = Annotated[Path, typer.Option(help="File that keeps the id of the MLflow run.")]
+Unfinished = Annotated[Path, typer.Option(help="Folder of what a killed training goes on from.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Start afresh, whatever is there.")]
 
 PARAMS, PREPARED, MODEL = Path("params.yaml"), Path("data/prepared"), Path("data/model")
+ABLATIONS, UNFINISHED = Path("data/ablations"), Path("data/unfinished")
 TRANSLATED, REPORTS, RUN = Path("data/translated"), Path("reports"), Path("data/run.json")
 
 
@@ -58,26 +65,30 @@ def train(
     model: Model = MODEL,
     reports: Reports = REPORTS,
     run_file: RunFile = RUN,
+    unfinished: Unfinished = UNFINISHED,
+    restart: Restart = False,
 ):
-    """Train the translation model; writes curves and sample grids on the way."""
+    """Train the translation model; writes curves and sample grids on the way. Goes on where a killed call stopped."""
     from pipeline.params import read_params
     from pipeline.train import run_training
 
-    run_training(read_params(params), prepared, model, reports, run_file)
+    run_training(read_params(params), prepared, model, reports, run_file, unfinished / "train", restart=restart)
 
 
 @app.command()
 def translate(
     params: ParamsFile = PARAMS,
     model: Model = MODEL,
-    source: Annotated[Path, typer.Option(help="Folder of images of domain A.")] = PREPARED / "testA",
-    target: Annotated[Path, typer.Option(help="Folder to write PNGs of the same stems to.")] = TRANSLATED,
+    source: Input = PREPARED / "testA",
+    target: Output = TRANSLATED,
 ):
-    """Translate a folder of images of any size."""
+    """Translate images of any size. Works anywhere; without a params.yaml on the best device there is."""
     from pipeline.params import read_params
     from pipeline.translate import translate
 
-    translate(read_params(params).train.accelerator, model, source, target)
+    in_project = params.is_file() or params != PARAMS
+    accelerator = read_params(params).train.accelerator if in_project else "auto"
+    translate(accelerator, model, source, target)
 
 
 @app.command()
@@ -111,6 +122,50 @@ def report(
 
 
 @app.command()
+def variants(
+    params: ParamsFile = PARAMS,
+    target: Annotated[Path, typer.Option(help="Folder to fill, a file a variant.")] = Path("data/variants"),
+):
+    """Write down what each variant of the ablation reads, so that DVC reruns those that changed and no other."""
+    from pipeline.params import read_params
+    from pipeline.variants import write_variants
+
+    write_variants(read_params(params), target)
+
+
+@app.command()
+def ablate(
+    variant: Annotated[str, typer.Argument(help="A name in ablate.variants of params.yaml.")],
+    params: ParamsFile = PARAMS,
+    prepared: Prepared = PREPARED,
+    ablations: Annotated[Path, typer.Option(help="Folder to fill: VARIANT/seed_N.")] = ABLATIONS,
+    unfinished: Unfinished = UNFINISHED,
+    restart: Restart = False,
+):
+    """Train, translate and evaluate one variant, once a seed; what a killed call finished stays."""
+    from pipeline.ablate import run_ablation
+    from pipeline.params import read_params
+
+    run_ablation(read_params(params), variant, prepared, ablations / variant, unfinished, restart)
+
+
+@app.command()
+def compare(
+    params: ParamsFile = PARAMS,
+    prepared: Prepared = PREPARED,
+    translated: Translated = TRANSLATED,
+    run_file: RunFile = RUN,
+    ablations: Annotated[Path, typer.Option(help="Folder of the variants: what `gcl ablate` wrote.")] = ABLATIONS,
+    reports: Reports = REPORTS,
+):
+    """Write reports/ablation.md: the main run beside its variants, with what seeds and test images leave open."""
+    from pipeline.compare import compare
+    from pipeline.params import read_params
+
+    compare(read_params(params), prepared, translated, run_file, ablations, reports)
+
+
+@app.command()
 def preset(
     name: Annotated[str | None, typer.Argument(help="Which one; without it they are listed.")] = None,
     params: ParamsFile = PARAMS,
@@ -119,6 +174,39 @@ def preset(
     from pipeline.presets import apply_preset, list_presets
 
     list_presets() if name is None else apply_preset(name, params)
+
+
+@app.command()
+def sync_tracking():
+    """Bring what the tracking server missed while it was down or slow into it; nothing comes in twice."""
+    from pipeline.sync import sync_tracking
+
+    sync_tracking()
+
+
+@app.command()
+def import_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(help="A generator of the CUT family, say latest_net_G.pth.")],
+    target: Annotated[Path, typer.Option(help="Model folder to write.")],
+):
+    """Make a model folder of a published generator; nothing in its file is run."""
+    from gcl.public_checkpoints import import_checkpoint
+    from pipeline.console import announce
+
+    description = import_checkpoint(checkpoint, target)
+    sizes = ", ".join(f"{key} {value}" for key, value in description["generator"].items())
+    announce(f"imported a generator ({sizes}): {target}")
+
+
+@app.command()
+def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .onnx.")], model: Model = MODEL):
+    """Write a model as ONNX for images of any number and size, checked against the original."""
+    from gcl.checkpoints import load_generator
+    from gcl.onnx_export import export_onnx
+    from pipeline.console import announce
+
+    difference = export_onnx(load_generator(model), onnx)
+    announce(f"exported, differs by at most {difference:.1g}: {onnx}")
 
 
 @app.command()

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from gcl.config import EvaluateConfig, Params
+from gcl.config import MAIN, EvaluateConfig, Params
 from gcl.data import to_signed, to_tensor
 from gcl.encoders import BUNDLED
 from gcl.files import digest, write_whole
@@ -64,7 +64,9 @@ def evaluate(config: EvaluateConfig, prepared: Path, translated: Path, device: s
     return results
 
 
-def run_evaluation(params: Params, prepared: Path, translated: Path, reports: Path, run_file: Path) -> None:
+def run_evaluation(
+    params: Params, prepared: Path, translated: Path, reports: Path, run_file: Path, variant: str = MAIN
+) -> None:
     """Evaluates, writes metrics.json, evaluation.json and per_image.csv, and logs to the training's MLflow run."""
     device = make_fabric(params.train.accelerator).device.type
     results = evaluate(params.evaluate, prepared, translated, device)
@@ -73,7 +75,7 @@ def run_evaluation(params: Params, prepared: Path, translated: Path, reports: Pa
     _write_json(numbers, reports / "metrics.json")
     _write_json([_row(result) for result in results], reports / "evaluation.json")
     write_whole(reports / "per_image.csv", per_image(results).to_csv(float_format="%.6g").encode())
-    with tracked(run_identity(params, read_manifest(prepared)), saved_run(run_file)) as run:
+    with tracked(run_identity(params, read_manifest(prepared), variant), saved_run(run_file)) as run:
         run.set_tags({"evaluate.features": params.evaluate.features})
         run.log_metrics(numbers, params.train.steps)
         for name in ("metrics.json", "evaluation.json", "per_image.csv"):

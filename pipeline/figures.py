@@ -1,6 +1,7 @@
-"""The report's pictures: sample strip, curves, and the shared graph of one image."""
+"""The pictures of both reports: sample strip, curves, the shared graph of one image, and metrics by variant."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from gcl.data import to_signed, to_tensor
@@ -16,25 +18,42 @@ from gcl.losses import GraphContrastiveLoss, PatchGraph
 INCHES, DOTS = 1.25, 120
 """Of one thumbnail: its side, and dots an inch."""
 
+LETTER = 0.09
+"""Inches that a letter of a label takes."""
+
 MEANING = {
     "discriminator": "discriminator (least squares)",
     "generator_gan": "generator against discriminator",
-    "contrast": "graph contrastive loss",
+    "contrast": "contrastive loss",
     "graph_density": "edges in the graphs, share of all",
 }
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One metric: ``by_seed`` are its values by variant, ``intervals`` surround their means, None where none is known.
+
+    ``title`` names the metric, ``note`` what the intervals are. The first variant is the one to compare with.
+    """
+
+    title: str
+    note: str
+    by_seed: Mapping[str, Sequence[float]]
+    intervals: Mapping[str, tuple[float, float] | None]
 
 
 def draw_samples(rows: dict[str, Sequence[Path]], target: Path) -> None:
     """One labelled row of thumbnails an entry of ``rows``, columns belonging together."""
     columns = max(len(paths) for paths in rows.values())
-    figure = Figure(figsize=(INCHES * columns + 0.8, INCHES * len(rows)), layout="constrained")
+    labels = LETTER * max(map(len, rows))
+    figure = Figure(figsize=(INCHES * columns + labels, INCHES * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for axes, (label, paths) in zip(grid, rows.items(), strict=True):
         for place in axes[len(paths) :]:
             place.set_axis_off()
         for place, path in zip(axes, paths, strict=False):
             _show(place, to_tensor(path))
-        axes[0].set_ylabel(label)
+        axes[0].set_ylabel(label, rotation="horizontal", horizontalalignment="right", verticalalignment="center")
     _save(figure, target)
 
 
@@ -49,6 +68,42 @@ def draw_curves(curves: pd.DataFrame, target: Path) -> None:
         axes.tick_params(labelsize=8)
         axes.set_ylim(bottom=0)
     _save(figure, target)
+
+
+def draw_metrics(panels: Sequence[Panel], target: Path) -> None:
+    """Small multiples: a panel a metric, a row a variant, a dot a seed, a tick the mean, a bar its interval."""
+    variants = list(panels[0].by_seed)
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    width = 2.1 * columns + LETTER * max(map(len, variants))
+    figure = Figure(figsize=(width, (1.0 + 0.22 * len(variants)) * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    grid[0, 0].set_yticks(range(len(variants)), variants)
+    grid[0, 0].set_ylim(len(variants) - 0.5, -0.5)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _draw_panel(axes, panel)
+    _save(figure, target)
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    for place, (variant, seeds) in enumerate(panel.by_seed.items()):
+        if not seeds:
+            continue
+        if place == 0:
+            axes.axvline(np.mean(seeds), color="gray", linewidth=0.8)
+        if panel.intervals[variant] is not None:
+            axes.plot(panel.intervals[variant], [place, place], color="C0", linewidth=2, solid_capstyle="butt")
+        axes.plot(np.mean(seeds), place, marker="|", markersize=9, markeredgewidth=2, color="C0")
+        axes.scatter(seeds, [place] * len(seeds), s=12, color="black", linewidths=0, alpha=0.6, zorder=3)
+    axes.set_title(panel.title, fontsize=8)
+    axes.set_xlabel(panel.note, fontsize=7)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.tick_params(axis="x", labelsize=7)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.grid(axis="y", linewidth=0.3)
+    axes.set_axisbelow(True)
 
 
 @torch.no_grad()

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from gcl.config import Params
+from gcl import config
+from gcl.config import Params, Section
 from gcl.errors import UserError
 
 
@@ -37,12 +38,15 @@ def read_mapping(path: Path) -> dict:
 def parse_params(contents: dict, path: Path) -> Params:
     """``contents`` as checked parameters; ``path`` only names them in messages."""
     try:
-        return Params.model_validate(contents)
+        params = Params.model_validate(contents)
     except ValidationError as error:
-        # A misspelt key is missing as well: its suggestion comes first.
-        found = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] == "missing")
-        problems = [_explain(problem) for problem in found]
-        raise UserError("\n".join(f"{path}: {problem}" for problem in problems)) from error
+        raise _located_error(error, f"{path}") from error
+    for name in params.ablate.variants:
+        try:
+            params.variant(name)
+        except ValidationError as error:
+            raise _located_error(error, f"{path}: ablate.variants.{name}") from error
+    return params
 
 
 def repository_root() -> Path:
@@ -65,15 +69,23 @@ def _located(params: Params) -> Params:
         return params
     sections = {}
     for name, section in params:
+        if not isinstance(section, Section):
+            continue
         paths = {key: repository_root() / value for key, value in section if isinstance(value, Path)}
         sections[name] = section.model_copy(update=paths)
     return params.model_copy(update=sections)
 
 
-def _explain(problem: dict) -> str:
+def _located_error(error: ValidationError, place: str) -> UserError:
+    # A misspelt key is missing as well: its suggestion comes first.
+    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] == "missing")
+    return UserError("\n".join(f"{place}: {_explain(problem, error.title)}" for problem in problems))
+
+
+def _explain(problem: dict, title: str) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key; {_allowed_keys(problem['loc'])}"
+        return f"{key}: unknown key; {_allowed_keys(problem['loc'], title)}"
     if problem["type"] == "missing":
         return f"{key}: key is missing; the params.yaml that came with the project shows its default"
     if problem["type"] == "value_error":
@@ -81,8 +93,8 @@ def _explain(problem: dict) -> str:
     return f"{key} = {problem['input']}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
-def _allowed_keys(location: tuple) -> str:
-    model = Params
+def _allowed_keys(location: tuple, title: str) -> str:
+    model = getattr(config, title)
     for part in location[:-1]:
         model = model.model_fields[part].annotation
     names = list(model.model_fields)

@@ -1,4 +1,4 @@
-"""Presets: named settings that one command writes into params.yaml."""
+"""Presets: the published setting for each public data set, which one command writes into params.yaml."""
 
 from io import BytesIO
 from pathlib import Path
@@ -7,23 +7,24 @@ from ruamel.yaml import YAML
 
 from gcl.errors import UserError
 from gcl.files import write_whole
+from gcl.public_datasets import DATASETS
 from pipeline.console import announce
 from pipeline.params import parse_params, read_params
 
-FOLDER = Path(__file__).parent / "presets"
+PUBLISHED = Path(__file__).parent / "presets" / "published.yaml"
 NULL = "tag:yaml.org,2002:null"
 
 
 def preset_names() -> list[str]:
-    """All presets, by name."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    """All presets, by name: a public data set each."""
+    return sorted(DATASETS)
 
 
 def list_presets() -> None:
-    """Prints every preset's name with the first line of its file, which says what it is."""
+    """Prints what presets are, and every name."""
+    announce(PUBLISHED.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
     for name in preset_names():
-        first = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
-        announce(f"{name:14} {first.removeprefix('# ')}")
+        announce(f"  {name}")
 
 
 def apply_preset(name: str, path: Path) -> None:
@@ -39,7 +40,8 @@ def apply_preset(name: str, path: Path) -> None:
     yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar(NULL, "null"))
     read_params(path)
     params = yaml.load(path)
-    for section, values in YAML(typ="safe").load(FOLDER / f"{name}.yaml").items():
+    params["data"]["source"] = name
+    for section, values in YAML(typ="safe").load(PUBLISHED).items():
         for key, value in values.items():
             _replace(params[section], key, value)
     parse_params(params, path)

@@ -34,13 +34,13 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
     manifest, description = read_manifest(prepared), read_description(model)
     curves = pd.read_csv(_existing(reports / "curves.csv", "gcl train"))
     results = json.loads(_existing(reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8"))
-    graph = GraphConfig.model_validate(description["graph"])
+    graph = GraphConfig.model_validate(description["graph"]) if description["method"] == "gcl" else None
     inputs = list_images(prepared / "testA")
     # A matplotlibrc of the user's must not change the bytes.
     with replaced_folder(reports / "figures") as figures, rc_context(rcParamsDefault):
         draw_samples(_sample_rows(inputs[:SAMPLES], prepared, translated, manifest), figures / "samples.png")
         draw_curves(curves, figures / "curves.png")
-        if graph.weight > 0:
+        if graph and graph.weight > 0:
             _draw_method(params, graph, model, inputs[min(SHOWN, len(inputs) - 1)], translated, figures / "graph.png")
     text = _template().render(
         params=_shown_params(params, description),
@@ -77,7 +77,7 @@ def _draw_method(params: Params, graph: GraphConfig, model: Path, image: Path, t
 
 def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]:
     """Flat parameters, those of the training as it was; of a path only its last part, which no machine owns."""
-    flat = flatten(params.model_dump())
+    flat = flatten(params.model_dump(include=set(params.read())))
     trained = flatten({section: values for section, values in description.items() if section in dict(params)})
     return {key: value.name if isinstance(value, Path) else value for key, value in (flat | trained).items()}
 

@@ -14,7 +14,7 @@ from pipeline.prepare import prepare
 from pipeline.report import write_report
 from pipeline.train import run_training
 from pipeline.translate import translate
-from tests.test_pipeline import TINY
+from tests.project import TINY
 
 
 @pytest.fixture

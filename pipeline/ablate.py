@@ -1,0 +1,71 @@
+"""One stage a variant of the ablation: train, translate and evaluate it, once a seed."""
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from gcl.config import MAIN, Params
+from gcl.encoders import BUNDLED
+from gcl.errors import UserError
+from gcl.files import replaced_folder
+from gcl.manifest import read_manifest
+from pipeline.console import announce
+from pipeline.evaluate import run_evaluation
+from pipeline.train import run_training
+from pipeline.translate import translate
+
+FINGERPRINT = "fingerprint"
+"""The file in a finished seed's folder that tells what it was made from."""
+
+
+def run_ablation(
+    params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool = False
+) -> None:
+    """Fills ``target``/seed_N for every seed of the variant ``name``.
+
+    Seeds that an earlier call finished stay and an unfinished training is gone on from, unless ``restart``. The first
+    seed of the variant ``main`` is the main run's, which other stages make.
+    """
+    if name not in params.ablate.variants:
+        known = ", ".join(params.ablate.variants) or "none"
+        raise UserError(f"no variant {name} in ablate.variants of params.yaml; there are: {known}")
+    variant = params.variant(name)
+    seeds = params.ablate.seeds_from(params.train.seed)
+    folders = {seed: target / f"seed_{seed}" for seed in (seeds[1:] if name == MAIN else seeds)}
+    target.mkdir(parents=True, exist_ok=True)
+    for old in set(target.glob("seed_*")) - set(folders.values()):
+        shutil.rmtree(old)
+    for seed, folder in folders.items():
+        if restart:
+            shutil.rmtree(folder, ignore_errors=True)
+        _run(variant.with_seed(seed), name, prepared, folder, unfinished / f"{name}_seed_{seed}", restart)
+
+
+def _run(params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool) -> None:
+    made_from = _fingerprint(params, read_manifest(prepared).sha256)
+    if _finished(target, made_from):
+        announce(f"{name}, seed {params.train.seed}: finished before")
+        return
+    announce(f"{name}, seed {params.train.seed}:")
+    with replaced_folder(target) as folder:
+        model, translated, run_file = folder / "model", folder / "translated", folder / "run.json"
+        run_training(params, prepared, model, folder, run_file, unfinished, name, restart)
+        translate(params.train.accelerator, model, prepared / "testA", translated)
+        run_evaluation(params, prepared, translated, folder, run_file, name)
+        (folder / FINGERPRINT).write_text(made_from + "\n", encoding="utf-8")
+
+
+def _finished(folder: Path, made_from: str) -> bool:
+    file = folder / FINGERPRINT
+    return file.is_file() and file.read_text(encoding="utf-8").strip() == made_from
+
+
+def _fingerprint(params: Params, data: str) -> str:
+    """SHA-256 of all that decides a seed's results: parameters, data, the code that is loaded, bundled weights."""
+    code = [Path(module.__file__) for name, module in sys.modules.items() if name.startswith(("gcl.", "pipeline."))]
+    total = hashlib.sha256(json.dumps([params.read(), data]).encode())
+    for file in sorted({*code, *BUNDLED.glob("*.safetensors")}):
+        total.update(file.name.encode() + file.read_bytes())
+    return total.hexdigest()

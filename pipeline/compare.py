@@ -1,0 +1,188 @@
+"""Stage: what the main run and its variants left -> reports/ablation.md and its pictures. Same inputs, same bytes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib import rc_context, rcParamsDefault
+
+from gcl.config import MAIN, Params
+from gcl.files import replaced_folder, write_whole
+from gcl.images import list_images
+from gcl.manifest import Manifest, read_manifest
+from gcl.statistics import RESAMPLES, Estimate, bootstrap_interval, chance_apart
+from gcl.training import SATURATED
+from pipeline.console import announce
+from pipeline.figures import Panel, draw_metrics, draw_samples
+from pipeline.runs import Metric, Run, Runs, find_runs, read_metrics
+
+IMAGES = 6
+"""Test images that are shown through all variants."""
+
+UNKNOWN = "-"
+"""What stands in the place of a number that is not known."""
+
+
+def compare(params: Params, prepared: Path, translated: Path, run_file: Path, ablations: Path, reports: Path) -> None:
+    """Writes ``reports``/ablation.md, the pictures in ``reports``/ablation, and the means alone as ablation.json.
+
+    The main setting's first run lies in ``reports``, ``translated`` and ``run_file``, all other runs in ``ablations``.
+    """
+    manifest = read_manifest(prepared)
+    runs = find_runs(params, Run(reports, translated, run_file), ablations)
+    metrics = read_metrics(runs)
+    text = _page(params, manifest, runs, metrics)
+    panels = [_panel(metric, params.evaluate.seed) for metric in metrics if not metric.misleads]
+    # A matplotlibrc of the user's must not change the bytes.
+    with replaced_folder(reports / "ablation") as pictures, rc_context(rcParamsDefault):
+        draw_metrics(panels, pictures / "metrics.png")
+        draw_samples(_strip(runs, prepared, manifest), pictures / "translations.png")
+    write_whole(reports / "ablation.md", text.encode())
+    write_whole(reports / "ablation.json", (json.dumps(_means(runs, metrics), indent=2) + "\n").encode())
+    announce(f"ablation: {reports / 'ablation.md'}")
+
+
+def _page(params: Params, manifest: Manifest, runs: Runs, metrics: Sequence[Metric]) -> str:
+    environment = Environment(
+        loader=PackageLoader("pipeline"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    shown = [metric for metric in metrics if not metric.misleads]
+    main, seeds, table = runs[MAIN][0], params.ablate.seeds_from(params.train.seed), _table(params, runs, shown)
+    return environment.get_template("ablation.md.j2").render(
+        params=params,
+        main=MAIN,
+        manifest=manifest,
+        images=manifest.counts()["testA"],
+        seeds=seeds,
+        header=list(table),
+        rows=list(zip(*table.values(), strict=True)),
+        chance=_number(100 * chance_apart(len(seeds))),
+        by_image=[metric.name for metric in shown if metric.name in main.per_image],
+        left_out=[metric.name for metric in metrics if metric.misleads],
+        resamples=RESAMPLES,
+        saturated=SATURATED,
+        density=_number(main.curves["graph_density"].iloc[-1]) if "graph_density" in main.curves else None,
+    )
+
+
+def _table(params: Params, runs: Runs, metrics: Sequence[Metric]) -> dict[str, list[str]]:
+    """Columns by their heads: a cell a variant, then the two yardsticks."""
+    changes, seeds = params.ablate.variants, params.ablate.seeds_from(params.train.seed)
+    columns = {
+        "variant": [*(_label(variant, changes.get(variant, {})) for variant in runs), "untranslated A", "real B"]
+    }
+    for metric in metrics:
+        cells = [_cell(metric, variant, params.evaluate.seed) for variant in runs]
+        head = f"`{metric.name}`<br>{metric.better} is better"
+        columns[head] = [*cells, _number(metric.untranslated), _number(metric.real)]
+    columns["training time"] = [*_times(runs), UNKNOWN, UNKNOWN]
+    columns["saturated"] = [*(_saturated(of, seeds) for of in runs.values()), UNKNOWN, UNKNOWN]
+    return columns
+
+
+def _means(runs: Runs, metrics: Sequence[Metric]) -> dict[str, dict[str, float]]:
+    """Every variant's metrics, six digits each, for `dvc metrics diff`."""
+    return {
+        variant: {
+            metric.name: float(f"{estimate.mean:.6g}")
+            for metric in metrics
+            if not metric.misleads and (estimate := metric.estimates[variant]) is not None
+        }
+        for variant in runs
+    }
+
+
+def _label(variant: str, changes: Mapping[str, Any]) -> str:
+    """The name and what it changes, written as in params.yaml."""
+    shown = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
+    return f"`{variant}`<br>{', '.join(shown) or 'params.yaml as it is'}"
+
+
+def _cell(metric: Metric, variant: str, seed: int) -> str:
+    """Mean and spread over the seeds; below them, where it says something, the difference to the main setting."""
+    estimate, main = metric.estimates[variant], metric.estimates[MAIN]
+    if estimate is None:
+        return UNKNOWN
+    value = _spread(estimate)
+    if variant == MAIN or main is None:
+        return value
+    mark = " †" if len(estimate.by_seed) > 1 and estimate.apart_from(main) else ""
+    if estimate.by_image is not None and main.by_image is not None:
+        difference = estimate.by_image - main.by_image
+        low, high = bootstrap_interval(difference, seed)
+        return f"{value}<br>{_signed(difference.mean())} [{_signed(low)}, {_signed(high)}]{mark}"
+    return f"{value}<br>{_signed(estimate.mean - main.mean)}{mark}" if len(estimate.by_seed) > 1 else value
+
+
+def _times(runs: Runs) -> list[str]:
+    times = [[run.training_seconds for run in of] for of in runs.values()]
+    unit, seconds = ("min", 60) if max(chain(*times)) >= 1000 else ("s", 1)
+    return [f"{_spread(Estimate([time / seconds for time in of], None))} {unit}" for of in times]
+
+
+def _saturated(runs: Sequence[Run], seeds: Sequence[int]) -> str:
+    """The seeds whose discriminator did."""
+    found = [str(seed) for run, seed in zip(runs, seeds, strict=True) if run.curves["discriminator"].min() < SATURATED]
+    return f"**seed {', '.join(found)}**" if found else "no"
+
+
+def _panel(metric: Metric, seed: int) -> Panel:
+    yardsticks = {"untranslated": metric.untranslated, "real": metric.real}
+    shown = [f"{name} {_number(value)}" for name, value in yardsticks.items() if value is not None]
+    return Panel(
+        f"{metric.name}\n{metric.better} is better\n{', '.join(shown)}",
+        _note(metric),
+        {variant: [] if estimate is None else estimate.by_seed for variant, estimate in metric.estimates.items()},
+        {variant: _interval(estimate, seed) for variant, estimate in metric.estimates.items()},
+    )
+
+
+def _note(metric: Metric) -> str:
+    """What :func:`_interval` is."""
+    known = [estimate for estimate in metric.estimates.values() if estimate is not None]
+    if any(estimate.by_image is not None for estimate in known):
+        return "bar: 95 % over test images"
+    if any(estimate.deviation is not None for estimate in known):
+        return "bar: ± standard deviation over seeds"
+    return "one seed: no interval"
+
+
+def _interval(estimate: Estimate | None, seed: int) -> tuple[float, float] | None:
+    if estimate is None:
+        return None
+    if estimate.by_image is not None:
+        return bootstrap_interval(estimate.by_image, seed)
+    if estimate.deviation is not None:
+        return estimate.mean - estimate.deviation, estimate.mean + estimate.deviation
+    return None
+
+
+def _strip(runs: Runs, prepared: Path, manifest: Manifest) -> dict[str, list[Path]]:
+    """The same test images, spread evenly over the test set, through the first run of every variant."""
+    images = list_images(prepared / "testA")
+    places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
+    inputs = [images[place] for place in places]
+    rows = {"input (A)": inputs}
+    rows |= {variant: [of[0].translation(path.stem) for path in inputs] for variant, of in runs.items()}
+    return rows | ({"truth (B)": [prepared / "testB" / path.name for path in inputs]} if manifest.paired else {})
+
+
+def _spread(estimate: Estimate) -> str:
+    mean = _number(estimate.mean)
+    return mean if estimate.deviation is None else f"{mean} ± {estimate.deviation:.3g}"
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.4g}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}" if value else "0"

@@ -1,0 +1,135 @@
+"""The ablation in a real DVC repository: what reruns and what does not, seeds, interruptions, and its MLflow runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.project import run, runs_in
+
+
+@pytest.fixture
+def turn(project):
+    """Changes numbers of params.yaml, tells what DVC would run for it, and puts everything back."""
+
+    def to(*changes: str) -> set[str]:
+        file = project / "params.yaml"
+        params = YAML().load(file)
+        for change in changes:
+            key, value = change.split("=")
+            *sections, name = key.split(".")
+            section = params
+            for part in sections:
+                section = section[part]
+            section[name] = YAML(typ="safe").load(value)
+        YAML().dump(params, file)
+        run("dvc repro variants", project)
+        told = run("dvc repro --dry", project)
+        return {line.split("'")[1] for line in told.splitlines() if line.startswith("Running stage")}
+
+    yield to
+    run("git checkout -q . && dvc checkout -q", project)
+
+
+def test_turning_what_a_variant_fixes_itself_does_not_rerun_it(turn):
+    will_run = turn("graph.pooling=false")
+    assert "train" in will_run and "ablate@no_pooling" not in will_run
+
+
+def test_turning_what_every_variant_reads_reruns_every_one(turn):
+    """CUT has no graph: no number of the graph concerns it."""
+    will_run = turn("graph.hops=1")
+    assert {"train", "ablate@no_pooling"} <= will_run and "ablate@cut" not in will_run
+    assert {"ablate@no_pooling", "ablate@cut"} <= turn("train.steps=5")
+
+
+def test_turning_a_number_of_cut_reruns_cut_alone(turn):
+    assert {stage for stage in turn("cut.patches=8") if "@" in stage} == {"ablate@cut"}
+
+
+def test_a_new_line_is_a_new_stage_run_and_row(project, turn):
+    will_run = turn("ablate.variants.one_hop={hops: 1}")
+    assert {stage for stage in will_run if "@" in stage} == {"ablate@one_hop"}
+    run("dvc repro compare", project)
+    assert "| `one_hop`<br>hops: 1 |" in (project / "reports/ablation.md").read_text()
+    _, runs = runs_in(project)
+    (one_hop,) = [entry for entry in runs if entry.data.tags["variant"] == "one_hop"]
+    assert one_hop.data.params["graph.hops"] == "1" and "fid_small" in one_hop.data.metrics
+
+
+def test_variants_are_runs_like_the_main_one(project):
+    """Same metrics, parameters, tags and grids at the same steps: what MLflow needs to compare them."""
+    client, runs = runs_in(project)
+    first = {entry.data.tags["variant"]: entry for entry in reversed(runs)}
+    main, no_pooling, cut = (first[name] for name in ("main", "no_pooling", "cut"))
+    assert set(main.data.metrics) == set(no_pooling.data.metrics)
+    assert set(cut.data.metrics) == set(main.data.metrics) - {"graph_density"}
+    assert set(main.data.params) == set(no_pooling.data.params)
+    assert no_pooling.data.params["graph.pooling"] == "False" and cut.data.params["method"] == "cut"
+    assert not any(key.startswith("graph.") for key in cut.data.params)
+    for entry in (main, no_pooling, cut):
+        assert {"variant", "seed", "git.commit", "data.hash"} <= entry.data.tags.keys()
+        grids = {file.path.split("+")[2] for file in client.list_artifacts(entry.info.run_id, "images")}
+        assert grids == {"2", "4"}
+
+
+def test_variants_are_paired_with_the_main_run(project):
+    """The generator starts with the same weights and sees the same images: a variant that changes nothing is equal."""
+    params = YAML().load(project / "params.yaml")
+    params["ablate"]["variants"]["twin"] = {"pooling": True}
+    YAML().dump(params, project / "data/twin.yaml")
+    run("python -m pipeline ablate twin --params data/twin.yaml --ablations data/other", project)
+    twin = project / "data/other/twin/seed_0"
+    assert (twin / "curves.csv").read_bytes() == (project / "reports/curves.csv").read_bytes()
+    assert (twin / "metrics.json").read_bytes() == (project / "reports/metrics.json").read_bytes()
+
+
+def test_the_page_shows_every_variant_and_is_the_same_again(project):
+    page = project / "reports/ablation.md"
+    before = {file: file.read_bytes() for file in [page, *(project / "reports/ablation").glob("*.png")]}
+    assert len(before) == 3
+    text = page.read_text()
+    for word in ("main", "no_pooling", "cut", "untranslated A", "real B", "fid_small", "One seed"):
+        assert word in text
+    run("python -m pipeline compare", project)
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_a_killed_ablation_keeps_the_seeds_that_are_finished(project, tmp_path):
+    params = YAML().load(project / "params.yaml")
+    params["ablate"]["seeds"] = 2
+    YAML().dump(params, tmp_path / "params.yaml")
+    command = f"-m pipeline ablate no_pooling --params {tmp_path}/params.yaml --ablations {tmp_path}"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "DVC_ROOT": str(tmp_path)}
+    start = dict(cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    killed = subprocess.Popen([sys.executable, *command.split()], **start)
+    first, second = (tmp_path / "no_pooling" / name for name in ("seed_0", "seed_1"))
+    while not Path(f"{second}.partial").exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    finished = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in first.rglob("*") if file.is_file()}
+    assert "metrics.json" in {file.name for file in finished} and not second.exists()
+
+    again = subprocess.run([sys.executable, *command.split()], check=True, **start)
+    assert "no_pooling, seed 0: finished before" in again.stdout
+    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in finished} == finished
+    assert json.loads((second / "model/model.json").read_text())["train"]["seed"] == 1
+    # A number was turned: what is finished no longer counts, and a seed too many goes.
+    params["ablate"]["seeds"], params["graph"]["hops"] = 1, 1
+    YAML().dump(params, tmp_path / "params.yaml")
+    turned = subprocess.run([sys.executable, *command.split()], check=True, **start)
+    assert "finished before" not in turned.stdout and not second.exists()
+    assert json.loads((first / "model/model.json").read_text())["graph"]["hops"] == 1
+
+
+def test_an_unknown_variant_is_told(project):
+    told = run("python -m pipeline ablate no_poling; echo status $?", project)
+    assert "no variant no_poling in ablate.variants" in told and "no_pooling" in told and "status 1" in told

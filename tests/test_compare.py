@@ -1,0 +1,285 @@
+"""The comparison of variants: its numbers against closed forms, its page and pictures on made-up runs."""
+
+import json
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from gcl.config import Params
+from gcl.errors import UserError
+from gcl.images import save_png
+from gcl.manifest import Manifest, describe
+from gcl.statistics import Estimate, bootstrap_interval, chance_apart
+from pipeline.compare import compare
+
+STEMS = [f"{number:03}" for number in range(9)]
+"""Names that a careless reader takes for numbers."""
+
+
+def write_run(reports: Path, translated: Path, run_file: Path, pair: np.ndarray, fid: float, curves: dict) -> None:
+    """One run: ``pair`` (9,) is its distance of every image to the truth."""
+    reports.mkdir(parents=True, exist_ok=True)
+    yardsticks = {"untranslated": 9.5, "real": None, "better": "lower"}
+    rows = [
+        {"name": "fid_small", "value": fid, **yardsticks, "real": 0.0725},
+        {"name": "lpips_small_to_truth", "value": pair.mean(), **yardsticks},
+        {"name": "psnr_to_truth", "value": 13.5, **yardsticks, "better": "higher"},
+    ]
+    (reports / "evaluation.json").write_text(json.dumps(rows))
+    table = pd.DataFrame({"image": STEMS, "lpips_small_to_truth": pair, "psnr_to_truth": 13.5})
+    table.to_csv(reports / "per_image.csv", index=False)
+    pd.DataFrame({"step": [2, 4], "discriminator": 0.2, **curves}).to_csv(reports / "curves.csv", index=False)
+    run_file.write_text(json.dumps({"run_id": None, "training_seconds": 100 * fid}))
+    write_images(translated, round(255 * fid) % 256)
+
+
+def write_images(folder: Path, gray: int) -> Manifest:
+    folder.mkdir(parents=True)
+    for stem in STEMS:
+        save_png(np.full((16, 16, 3), gray, dtype=np.uint8), folder / f"{stem}.png")
+
+
+@dataclass
+class Runs:
+    """A project folder with made-up runs."""
+
+    root: Path
+    settings: dict
+    drawn: dict = field(default_factory=dict)
+
+    @property
+    def params(self) -> Params:
+        return Params.model_validate(self.settings)
+
+    @property
+    def page(self) -> str:
+        return (self.root / "reports" / "ablation.md").read_text()
+
+    def folder(self, variant: str, seed: int) -> Path:
+        return self.root / "ablations" / variant / f"seed_{seed}"
+
+    def prepare(self, paired: bool = True) -> None:
+        splits = {split: self.root / "prepared" / split for split in ("trainA", "trainB", "testA", "testB")}
+        for gray, folder in enumerate(splits.values()):
+            write_images(folder, 60 * gray)
+        entries = {
+            split: [describe(path.name, Image.open(path)) for path in sorted(folder.iterdir())]
+            for split, folder in splits.items()
+        }
+        Manifest("scenes", paired, False, entries).save(self.root / "prepared")
+
+    def write(self, variant: str, seed: int, pair: np.ndarray, fid: float, **curves) -> None:
+        if (variant, seed) == ("main", 0):
+            places = self.root / "reports", self.root / "translated", self.root / "run.json"
+        else:
+            folder = self.folder(variant, seed)
+            places = folder, folder / "translated", folder / "run.json"
+        write_run(*places, pair, fid, curves)
+
+    def compare(self) -> str:
+        names = ("prepared", "translated", "run.json", "ablations", "reports")
+        compare(self.params, *(self.root / name for name in names))
+        return self.page
+
+    def row(self, variant: str) -> list[str]:
+        """The cells of a row of the table, after its label."""
+        line = next(line for line in self.page.splitlines() if line.startswith((f"| `{variant}`", f"| {variant} |")))
+        return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def made_up(settings: dict, folder: Path) -> Runs:
+    """A paired data set; the variants are main, no_pooling (worse by 0.25) and same, one seed each."""
+    settings["ablate"] = {"seeds": 1, "variants": {"no_pooling": {"pooling": False}, "same": {"weight": 1.0}}}
+    runs = Runs(folder, settings)
+    runs.prepare()
+    for name, shift, fid in (("main", 0, 0.5), ("no_pooling", 0.25, 0.75), ("same", 0, 0.5)):
+        runs.write(name, 0, np.arange(9) / 8 + shift, fid)
+    return runs
+
+
+@pytest.fixture
+def runs(settings, tmp_path, monkeypatch) -> Runs:
+    """Made-up runs whose pictures are not drawn, which takes seconds, but what they would show is kept in ``drawn``."""
+    runs = made_up(settings, tmp_path)
+    for name in ("draw_metrics", "draw_samples"):
+        monkeypatch.setattr(f"pipeline.compare.{name}", lambda shown, _, name=name: runs.drawn.update({name: shown}))
+    return runs
+
+
+def add_seeds(runs: Runs) -> None:
+    """Three seeds of everything: main's fid is 0.5, 0.6, 0.7; no_pooling lies apart, same in between."""
+    runs.settings["ablate"]["seeds"] = 3
+    runs.settings["ablate"]["variants"]["main"] = {}
+    for seed in (1, 2):
+        runs.write("main", seed, np.arange(9) / 8, 0.5 + seed / 10)
+        runs.write("no_pooling", seed, np.arange(9) / 8 + 0.25, 0.75 + seed / 10)
+        runs.write("same", seed, np.arange(9) / 8, 0.5)
+
+
+def test_the_bootstrap_is_that_of_a_loop():
+    values = np.random.default_rng(3).gamma(2, size=60)
+    random = np.random.default_rng(4)
+    means = [random.choice(values, len(values)).mean() for _ in range(10000)]
+    expected = np.quantile(means, [0.025, 0.975])
+    width = expected[1] - expected[0]
+    assert bootstrap_interval(values, seed=0) == pytest.approx(expected, abs=0.02 * width)
+    assert bootstrap_interval(values, seed=0) == bootstrap_interval(values, seed=0) != bootstrap_interval(values, 1)
+
+
+def test_the_bootstrap_of_a_constant_has_no_width():
+    assert bootstrap_interval([0.25] * 7, seed=0) == (0.25, 0.25)
+
+
+def test_the_spread_over_seeds_is_the_sample_standard_deviation():
+    estimate = Estimate([1.0, 2.0, 6.0], None)
+    assert estimate.mean == 3 and estimate.deviation == pytest.approx(7**0.5)
+    assert Estimate([1.0], None).deviation is None
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_equal_settings_come_apart_as_often_as_told(seeds):
+    draws = np.random.default_rng(5).random((2000, 2, seeds))
+    apart = [Estimate(first, None).apart_from(Estimate(second, None)) for first, second in draws.tolist()]
+    assert statistics.fmean(apart) == pytest.approx(chance_apart(seeds), abs=0.025)
+
+
+def test_one_seed_has_values_and_paired_differences(runs):
+    page = runs.compare()
+    told = " ".join(page.split())
+    assert "One seed (0): differences within the spread" in told and "±" not in page and "†" not in page
+    assert "`ablate.seeds` in params.yaml measures it" in told
+    assert runs.row("main") == ["0.5", "0.5", "50 s", "no"]
+    assert runs.row("no_pooling") == ["0.75", "0.75<br>+0.25 [+0.25, +0.25]", "75 s", "no"]
+    assert runs.row("same") == ["0.5", "0.5<br>0 [0, 0]", "50 s", "no"]
+    assert runs.row("untranslated A") == ["9.5", "9.5", "-", "-"]
+    assert runs.row("real B") == ["0.0725", "-", "-", "-"]
+    assert "| `no_pooling`<br>pooling: false |" in page and "`lpips_small_to_truth`<br>lower is better" in page
+
+
+def test_several_seeds_have_spreads_and_a_mark_where_they_come_apart(runs):
+    add_seeds(runs)
+    told = " ".join(runs.compare().split())
+    assert "3 seeds (0, 1, 2)" in told and "One seed" not in told and "chance alone would do that in 10 %" in told
+    assert runs.row("main") == ["0.6 ± 0.1", "0.5 ± 0", "60 ± 10 s", "no"]
+    assert runs.row("no_pooling") == ["0.85 ± 0.1<br>+0.25 †", "0.75 ± 0<br>+0.25 [+0.25, +0.25] †", "85 ± 10 s", "no"]
+    assert runs.row("same") == ["0.5 ± 0<br>-0.1", "0.5 ± 0<br>0 [0, 0]", "50 ± 0 s", "no"]
+
+
+def test_differences_pair_seeds_and_images(runs):
+    """The interval is that of the seeds' average difference by image."""
+    add_seeds(runs)
+    random = np.random.default_rng(6)
+    pairs = {(name, seed): random.random(9) for name in ("main", "same") for seed in range(3)}
+    for (name, seed), pair in pairs.items():
+        where = runs.root / "reports" if (name, seed) == ("main", 0) else runs.folder(name, seed)
+        table = pd.read_csv(where / "per_image.csv", dtype={"image": str}).assign(lpips_small_to_truth=pair)
+        table.to_csv(where / "per_image.csv", index=False)
+    runs.compare()
+    difference = np.mean([pairs["same", seed] - pairs["main", seed] for seed in range(3)], axis=0)
+    low, high = bootstrap_interval(difference, runs.params.evaluate.seed)
+    assert f"{difference.mean():+.3g} [{low:+.3g}, {high:+.3g}]" in runs.row("same")[1]
+
+
+def test_a_rerun_gives_the_same_bytes(settings, tmp_path):
+    runs, names = made_up(settings, tmp_path), ("ablation.md", "ablation/metrics.png", "ablation/translations.png")
+    add_seeds(runs)
+
+    def results() -> list[bytes]:
+        runs.compare()
+        return [(tmp_path / "reports" / name).read_bytes() for name in names]
+
+    assert results() == results()
+    assert str(tmp_path) not in runs.page
+    assert Image.open(tmp_path / "reports" / names[1]).width > 400
+
+
+def test_a_new_variant_is_a_row_and_may_lack_a_metric(runs):
+    runs.settings["ablate"]["variants"]["far"] = {"threshold": 0.9, "adjacency": "separate"}
+    runs.write("far", 0, np.zeros(9), 0.25)
+    file = runs.folder("far", 0) / "evaluation.json"
+    file.write_text(json.dumps([row for row in json.loads(file.read_text()) if row["name"] != "lpips_small_to_truth"]))
+    page = runs.compare()
+    assert "`far`<br>threshold: 0.9, adjacency: separate" in page
+    assert runs.row("far") == ["0.25", "-", "25 s", "no"]
+
+
+def test_seeds_that_saturated_are_named(runs):
+    add_seeds(runs)
+    for seed in (0, 2):
+        file = runs.folder("same", seed) / "curves.csv"
+        file.write_text("step,discriminator\n2,0.0099\n4,0.2\n")
+    runs.compare()
+    assert [runs.row(name)[-1] for name in ("main", "no_pooling", "same")] == ["no", "no", "**seed 0, 2**"]
+
+
+def test_the_density_is_told_where_there_is_one(runs):
+    assert "possible edges" not in runs.compare()
+    (runs.root / "reports" / "curves.csv").write_text("step,discriminator,graph_density\n2,0.2,0.6\n4,0.2,0.4\n")
+    assert "ended with 0.4 of all possible edges" in runs.compare()
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_strip_has_a_row_a_variant_and_the_truth_if_known(runs, paired):
+    manifest = runs.root / "prepared" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"paired": true', f'"paired": {str(paired).lower()}'))
+    page = runs.compare()
+    strip = runs.drawn["draw_samples"]
+    assert list(strip) == ["input (A)", "main", "no_pooling", "same"] + ["truth (B)"] * paired
+    assert {tuple(path.stem for path in row) for row in strip.values()} == {("000", "002", "003", "005", "006", "008")}
+    assert strip["main"][0].parent == runs.root / "translated"
+    assert strip["same"][0].parent == runs.folder("same", 0) / "translated"
+    assert ("and the truth" in page) == paired
+
+
+def test_the_picture_shows_seeds_and_their_intervals(runs):
+    runs.compare()
+    assert runs.drawn["draw_metrics"][0].intervals["same"] is None
+    add_seeds(runs)
+    runs.compare()
+    fid, lpips = runs.drawn["draw_metrics"]
+    assert list(fid.by_seed) == ["main", "no_pooling", "same"] and fid.by_seed["main"] == [0.5, 0.6, 0.7]
+    assert fid.intervals["main"] == pytest.approx((0.5, 0.7)) and "standard deviation" in fid.note
+    assert lpips.intervals["main"] == bootstrap_interval(np.arange(9) / 8, runs.params.evaluate.seed)
+    assert "untranslated 9.5, real 0.0725" in fid.title and "test images" in lpips.note
+
+
+@pytest.mark.parametrize(
+    "file, command",
+    [
+        ("reports/evaluation.json", "gcl evaluate"),
+        ("reports/curves.csv", "gcl train"),
+        ("translated/000.png", "gcl translate"),
+        ("run.json", "gcl train"),
+        *((f"ablations/same/seed_0/{name}", "gcl ablate same") for name in ("per_image.csv", "translated/008.png")),
+    ],
+)
+def test_a_missing_file_is_named_with_the_command_that_makes_it(runs, file, command):
+    (runs.root / file).unlink()
+    with pytest.raises(UserError) as error:
+        runs.compare()
+    assert file in str(error.value) and str(error.value).endswith(f"run: {command}")
+    assert not (runs.root / "reports" / "ablation.md").exists()
+
+
+def test_a_run_without_its_time_is_named(runs):
+    (runs.folder("same", 0) / "run.json").write_text('{"run_id": null}')
+    with pytest.raises(UserError, match="no training_seconds in it; run: gcl ablate same"):
+        runs.compare()
+
+
+def test_more_seeds_need_the_main_variant(runs):
+    runs.settings["ablate"]["seeds"] = 2
+    with pytest.raises(UserError, match=r"main: \{\}"):
+        runs.compare()
+
+
+def test_runs_on_other_images_are_refused(runs):
+    file = runs.folder("same", 0) / "per_image.csv"
+    file.write_text(file.read_text().replace("008", "009"))
+    with pytest.raises(UserError, match=r"other test images.*gcl ablate same"):
+        runs.compare()
