@@ -12,7 +12,7 @@ help: ## What can be made
 
 repro: $(READY) ## Run every stage that is out of date, then say where the results are
 	dvc repro
-	@echo "report:  reports/report.md"
+	@echo "report:  reports/report.md, and the ablation: reports/ablation.md"
 	@echo "runs:    $${MLFLOW_TRACKING_URI:-mlflow.db} (look at them with: . $(VENV)/bin/activate && mlflow ui)"
 
 test: $(READY) ## Run all tests and the linter
