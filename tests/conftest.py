@@ -15,18 +15,16 @@ __all__ = ["ROOT", "project"]
 
 # As the command line does, before any test imports torch.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# Threads that wait for each other over small images only slow a busy machine down.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    """Threads that wait for each other over small images only slow a busy machine down."""
-    # Only now: most tests that share this file need no torch.
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file, and all that share the reproduced project, run in the same of the parallel processes."""
+    for item in items:
+        group = "project" if "project" in item.fixturenames else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ from gcl.translation import translate_image
 from pipeline.cli import app
 from tests.test_networks import GOLDEN, public_weights
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SIZES = {"channels": 4, "blocks": 2, "downsamplings": 2, "resampling": "blur"}
 
 

@@ -20,8 +20,6 @@ from gcl.images import save_png
 from gcl.metrics import frechet_and_kernel, lpips_distances
 from gcl.published_weights import WeightsUnavailable
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def pixels() -> Tensor:

@@ -17,8 +17,6 @@ from gcl.errors import UserError
 from gcl.feature_extractors import JUDGE
 from gcl.images import save_png
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def write_noise(folder: Path, count: int, seed: int, size: tuple = (32, 32), top: int = 255) -> Path:
     """``count`` PNGs of (height, width) ``size``: a colour each, with noise, none brighter than ``top``."""

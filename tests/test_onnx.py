@@ -16,8 +16,6 @@ from gcl.onnx_export import export_onnx
 from pipeline.cli import app
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def generator(resampling):
     torch.manual_seed(0)

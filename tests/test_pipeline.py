@@ -159,7 +159,7 @@ def test_mistakes_stop_training_with_one_message_and_leave_nothing(project, tmp_
     YAML().dump(params, tmp_path / "params.yaml")
     command = (
         f"python -m pipeline train --params {tmp_path}/params.yaml --model {tmp_path}/model "
-        f"--reports {tmp_path}/reports --run-file {tmp_path}/run.json; echo status $?"
+        f"--reports {tmp_path}/reports --run-file {tmp_path}/run.json --unfinished {tmp_path}; echo status $?"
     )
     # No network, whatever the machine has.
     dead = "http://127.0.0.1:9"
@@ -169,14 +169,15 @@ def test_mistakes_stop_training_with_one_message_and_leave_nothing(project, tmp_
 
 
 def test_a_killed_training_cleans_up(project, tmp_path):
-    """SIGTERM: no partial folder, no output, and the MLflow run ends as failed."""
+    """SIGTERM: no partial folder, no output, a state to go on from, and the MLflow run ends as failed."""
     params = YAML(typ="safe").load(project / "params.yaml")
     params["train"] |= {"steps": 10**6, "sample_every": 10**6}
     YAML().dump(params, tmp_path / "params.yaml")
     store = f"sqlite:///{tmp_path}/mlflow.db"
-    arguments = f"--params {tmp_path}/params.yaml --model {tmp_path}/model --reports {tmp_path} --run-file {tmp_path}/r"
+    options = {"params": "params.yaml", "model": "model", "reports": ".", "run-file": "r", "unfinished": "unfinished"}
+    arguments = [f"--{name}={tmp_path / value}" for name, value in options.items()]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "DVC_ROOT": str(tmp_path)}
-    command = [sys.executable, "-m", "pipeline", "train", *arguments.split()]
+    command = [sys.executable, "-m", "pipeline", "train", *arguments]
     training = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL)
     while not (tmp_path / "curves.csv").is_file():
         assert training.poll() is None
@@ -184,6 +185,7 @@ def test_a_killed_training_cleans_up(project, tmp_path):
     training.terminate()
     assert training.wait(timeout=60) == 143
     assert not list(tmp_path.glob("model*")) and not (tmp_path / "r").exists()
+    assert len(list((tmp_path / "unfinished/train").glob("step_*.safetensors"))) == 1
     client = MlflowClient(store)
     (stopped,) = client.search_runs([client.get_experiment_by_name("scenes").experiment_id])
     assert stopped.info.status == "FAILED"

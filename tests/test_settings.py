@@ -39,7 +39,7 @@ def experiment(settings, photographs, tmp_path, monkeypatch):
         data, model, translated = (tmp_path / name for name in ("prepared", "model", "translated"))
         reports, run_file = tmp_path / "reports", tmp_path / "run.json"
         prepare(params.data, data)
-        run_training(params, data, model, reports, run_file)
+        run_training(params, data, model, reports, run_file, tmp_path / "unfinished")
         translate("cpu", model, data / "testA", translated)
         run_evaluation(params, data, translated, reports, run_file)
         write_report(params, data, model, translated, reports)

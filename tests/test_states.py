@@ -9,8 +9,6 @@ from gcl.states import newest_state, save_state
 from gcl.training import train
 from tests.test_training import make_trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def pairs(save_images, tmp_path):

@@ -17,8 +17,6 @@ from gcl.translation import translate_folder, translate_image
 from pipeline.cli import app
 from pipeline.translate import translate
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ARGUMENTS = {"channels": 4, "blocks": 1, "downsamplings": 2, "resampling": "resize"}
 
 
