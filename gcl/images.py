@@ -82,14 +82,16 @@ def decode(path: Path) -> tuple[Image.Image, list[str]]:
     """
     try:
         if not path.is_file():
-            raise ValueError("no file, or a link to nothing")
+            raise BadImageError(path, "no file, or a link to nothing")
         if path.stat().st_size == 0:
-            raise ValueError("empty file")
+            raise BadImageError(path, "empty file")
         with warnings.catch_warnings():
             # Of metadata that does not matter here, and of images large but below the limit.
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 return _upright_rgb(image, path)
+    except BadImageError:
+        raise
     # Decoders raise whatever they stumble over in a damaged file.
     except Exception as error:
         raise BadImageError(path, _reason(error)) from error
@@ -102,11 +104,11 @@ def _reason(error: Exception) -> str:
         return f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    return f"cannot be decoded: {str(error) or type(error).__name__}"
 
 
 def _upright_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
-    # Loading forgets it.
+    # Loading forgets the layout.
     layout = _layout(image)
     image.load()
     remarks = [FIRST_FRAME] if getattr(image, "is_animated", False) else []
@@ -133,14 +135,16 @@ def _eight_bits(image: Image.Image, layout: str, path: Path) -> Image.Image:
     """``image`` with 8 bits a channel and in a mode that Pillow converts from without loss."""
     tags = getattr(image, "tag_v2", {})
     if image.mode in ("I", "F"):
-        raise ValueError("signed, 32-bit or floating-point pixels have no fixed white; convert it to 8 or 16 bits")
+        reason = "signed, 32-bit or floating-point pixels have no fixed white; convert it to 8 or 16 bits"
+        raise BadImageError(path, reason)
     if image.mode.startswith("I;16"):
         white = 4095 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 65535
         pixels = np.asarray(image)[..., None]
         white_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
         return _scaled(image, white - pixels if white_is_zero else pixels, white)
     if tags.get(ExifTags.Base.PlanarConfiguration) == 2 and max(tags[ExifTags.Base.BitsPerSample]) > 8:
-        raise ValueError("16-bit colours in separate planes cannot be read; save it with interleaved channels")
+        reason = "16-bit colours in separate planes cannot be read; save it with interleaved channels"
+        raise BadImageError(path, reason)
     if DEEP_COLOURS.fullmatch(layout):
         return _scaled(image, np.asarray(image).astype(np.uint16) << 8 | _low_bytes(path), 65535)
     if layout in GRAY_STEP and "transparency" in image.info:

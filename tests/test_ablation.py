@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.ablate import _fingerprint
+from pipeline.params import parse_params
 from tests.project import run, runs_in
 
 
@@ -118,16 +120,22 @@ def test_a_killed_ablation_keeps_the_seeds_that_are_finished(project, tmp_path):
     finished = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in first.rglob("*") if file.is_file()}
     assert "metrics.json" in {file.name for file in finished} and not second.exists()
 
+    (tmp_path / "no_pooling/seed_9").mkdir()  # of a time when there were more
     again = subprocess.run([sys.executable, *command.split()], check=True, **start)
     assert "no_pooling, seed 0: finished before" in again.stdout
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in finished} == finished
     assert json.loads((second / "model/model.json").read_text())["train"]["seed"] == 1
-    # A number was turned: what is finished no longer counts, and a seed too many goes.
-    params["ablate"]["seeds"], params["graph"]["hops"] = 1, 1
-    YAML().dump(params, tmp_path / "params.yaml")
-    turned = subprocess.run([sys.executable, *command.split()], check=True, **start)
-    assert "finished before" not in turned.stdout and not second.exists()
-    assert json.loads((first / "model/model.json").read_text())["graph"]["hops"] == 1
+    assert sorted(path.name for path in (tmp_path / "no_pooling").iterdir()) == ["seed_0", "seed_1"]
+
+
+def test_a_seed_is_finished_for_its_own_settings_and_data_only(settings):
+    params = parse_params(settings, "params.yaml")
+    settings["graph"]["hops"] = 1
+    turned = parse_params(settings, "params.yaml")
+    several = {_fingerprint(which, data) for which in (params, turned, params.with_seed(1)) for data in ("a", "b")}
+    assert len(several) == 6
+    # What it does not read changes nothing.
+    assert _fingerprint(params.variant("cut"), "a") == _fingerprint(turned.variant("cut"), "a")
 
 
 def test_an_unknown_variant_is_told(project):
