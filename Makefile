@@ -17,7 +17,7 @@ repro: $(READY) ## Run every stage that is out of date, then say where the resul
 
 test: $(READY) ## Run all tests and the linter
 	ruff check .
-	pytest -q --numprocesses 2 --dist loadgroup
+	pytest -q --numprocesses 2
 
 lint: $(READY) ## Check and format the code
 	ruff check --fix .

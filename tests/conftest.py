@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from xdist.scheduler import LoadFileScheduling
 
 from pipeline.params import parse_params, read_mapping
 from tests.project import ROOT, project
@@ -19,12 +20,18 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file, and all that share the reproduced project, run in the same of the parallel processes."""
-    for item in items:
-        group = "project" if "project" in item.fixturenames else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+class OneProject(LoadFileScheduling):
+    """Gives the parallel processes a file of tests each, and all files that need the reproduced project to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.split("::")[0]).stem
+        return "project" if file in ("test_ablation", "test_kills", "test_pipeline") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneProject:
+    """How ``pytest --numprocesses 2`` shares the tests out."""
+    return OneProject(config, log)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_rerun_gives_the_same_bytes(project):
         for path in sorted((project / folder).rglob("*"))
         if path.is_file()
     }
-    run("dvc repro -f", project)
+    run("dvc repro --force report && dvc repro compare", project)
     after = {name: timeless(name) for name in before}
     assert [str(name) for name in before if before[name] != after[name]] == []
     run("git checkout -q . && dvc checkout -q", project)
@@ -106,7 +106,7 @@ def test_one_mlflow_run_holds_training_and_evaluation(project):
 
 def test_experiments_in_temporary_clones_land_in_the_same_store(project):
     _, before = runs_in(project)
-    run("dvc exp run --temp -n in-temp -S graph.pooling=false", project)
+    run("dvc exp run --temp -n in-temp -S graph.pooling=false report", project)
     run("dvc exp run --queue -n queued -S train.seed=1 report", project)
     run("dvc queue start", project)
     run("for i in $(seq 60); do dvc queue status | grep -qE 'Success|Failed' && break; sleep 5; done", project)
