@@ -17,22 +17,23 @@ from ruamel.yaml import YAML
 
 from tests.project import ROOT, TINY
 
-STEPS = 60
-
-TURNED = {"steps": STEPS, "log_every": 4, "sample_every": 20, "save_every": 1}
+TURNED = {"log_every": 4, "sample_every": 20, "save_every": 1}
 """A state after every step: many kills fall into the writing of one."""
+
+STEPS = 20
+"""For every kill, and once more."""
 
 
 class Training:
     """One training of the tiny configuration in a folder of its own."""
 
-    def __init__(self, folder: Path, prepared: Path):
+    def __init__(self, folder: Path, prepared: Path, steps: int):
         self.folder, self.prepared = folder, prepared
         folder.mkdir()
         params = YAML(typ="safe").load(ROOT / "params.yaml")
         for section, values in TINY.items():
             params[section].update(values)
-        params["train"].update(TURNED)
+        params["train"].update(TURNED, steps=steps)
         YAML(typ="safe").dump(params, folder / "params.yaml")
 
     @property
@@ -75,7 +76,7 @@ def kill(training: Training, chance: random.Random) -> str | None:
     """
     process = training.start()
     before = {path.name for path in training.states.glob("step_*")}
-    inside, patience = chance.random() < 0.5, chance.uniform(0.0, 3.0)
+    inside, patience = chance.random() < 0.5, chance.uniform(0.0, 1.0)
     while process.poll() is None:
         partial = any(training.states.glob(".step_*.partial"))
         moved = {path.name for path in training.states.glob("step_*")} != before
@@ -91,15 +92,18 @@ def kill(training: Training, chance: random.Random) -> str | None:
 
 def compare(folder: Path, prepared: Path, kills: int, seed: int) -> list[str]:
     """Where the kills fell; AssertionError unless everything is as without them."""
-    undisturbed, disturbed = Training(folder / "undisturbed", prepared), Training(folder / "disturbed", prepared)
+    steps = STEPS * (kills + 1)
+    undisturbed, disturbed = (Training(folder / name, prepared, steps) for name in ("undisturbed", "disturbed"))
     undisturbed.finish()
-    chance = random.Random(seed)
-    fell = [place for _ in range(kills) if (place := kill(disturbed, chance)) is not None]
-    disturbed.finish()
+    chance, fell = random.Random(seed), []
+    while len(fell) < kills and (place := kill(disturbed, chance)) is not None:
+        fell.append(place)
+    if len(fell) == kills:
+        disturbed.finish()
     expected, found = undisturbed.results(), disturbed.results()
     assert expected.keys() == found.keys()
     assert [name for name in expected if expected[name] != found[name]] == []
-    assert disturbed.logged() == undisturbed.logged() == (["FINISHED"], list(range(4, STEPS + 1, 4)))
+    assert disturbed.logged() == undisturbed.logged() == (["FINISHED"], list(range(4, steps + 1, 4)))
     assert not disturbed.states.exists()
     return fell
 
@@ -107,7 +111,7 @@ def compare(folder: Path, prepared: Path, kills: int, seed: int) -> list[str]:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared"
-        first = Training(Path(folder) / "first", prepared)
+        first = Training(Path(folder) / "first", prepared, STEPS)
         prepare = [sys.executable, "-m", "pipeline", "prepare", "--params", f"{first.folder}/params.yaml"]
         subprocess.run([*prepare, "--target", str(prepared)], check=True, cwd=ROOT)
         places = compare(Path(folder), prepared, int(sys.argv[1]), seed=0)
