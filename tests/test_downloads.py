@@ -222,8 +222,11 @@ def test_patience_ends_and_the_next_run_goes_on(server, get, failed, cache, answ
     assert get()[-1] == f"bytes={kept}-"
 
 
-def test_an_interrupted_download_goes_on_in_the_next_run(server, get, cache):
+def test_an_interrupted_download_goes_on_in_the_next_run(server, get, cache, request):
     part, main = cache / "small.zip.partial", threading.main_thread().ident
+    # Processes that run tests in parallel ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def interrupt():
         while not part.exists() or part.stat().st_size < 4 * CHUNK:
