@@ -6,7 +6,6 @@ some versions, lets members share bytes. So every member is looked at before the
 
 import shutil
 import stat
-import struct
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterable
@@ -41,7 +40,7 @@ LOCAL_HEADER = 30
 
 CHUNK = 1 << 20
 
-UNREADABLE = (BadZipFile, OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error)
+UNREADABLE = (BadZipFile, OSError, EOFError, ValueError, RuntimeError, zlib.error)
 """What the standard library raises for damaged archives, and the system for files that cannot be written."""
 
 

@@ -21,6 +21,7 @@ from pipeline import downloads
 from pipeline.downloads import CHUNK, fetch
 
 CONTENT = random.Random(0).randbytes(10 * CHUNK + 123)
+WRONG = CONTENT[:-1] + b"?"
 SMALL = Dataset("small", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
@@ -123,7 +124,7 @@ def test_a_data_set_is_downloaded_once(server, get, cache, monkeypatch, capsys):
     assert f"downloading {server.url}/small.zip (1 of 1 MiB)" in capsys.readouterr().out
     assert get() == [None]
     assert capsys.readouterr().out == ""
-    (cache / "small.zip").write_bytes(CONTENT[:-1] + b"?")
+    (cache / "small.zip").write_bytes(WRONG)
     assert get() == [None, None]
 
 
@@ -200,10 +201,9 @@ def test_a_rest_of_a_wrong_length_is_made_good(server, get, cache, length):
 @pytest.mark.parametrize("beginning", [b"", b"?" * CHUNK, b"?" * 2 * len(CONTENT)], ids=["none", "bad", "too long"])
 def test_wrong_bytes_are_told_and_removed(server, get, failed, cache, beginning):
     partial(cache, beginning)
-    wrong = CONTENT[:-1] + b"?"
-    server.script = [Answer(content=wrong)]
+    server.script = [Answer(content=WRONG)]
     message = failed()
-    found = (beginning + wrong[len(beginning) :]) if len(beginning) < len(CONTENT) else beginning
+    found = (beginning + WRONG[len(beginning) :]) if len(beginning) < len(CONTENT) else beginning
     assert hashlib.sha256(found).hexdigest() in message and SMALL.sha256 in message and "Run again" in message
     assert list(cache.iterdir()) == []
     server.script = []
@@ -232,7 +232,6 @@ def test_an_interrupted_download_goes_on_in_the_next_run(server, get, cache, req
         while not part.exists() or part.stat().st_size < 4 * CHUNK:
             time.sleep(0.01)
         signal.pthread_kill(main, signal.SIGINT)
-        time.sleep(0.2)
 
     server.script = [Answer(cut=4 * CHUNK, then=interrupt)]
     with pytest.raises(KeyboardInterrupt):
@@ -280,8 +279,7 @@ def test_a_local_copy_is_used_where_it_lies(tmp_path, cache):
 
 
 def test_a_local_copy_with_wrong_bytes_is_told_and_kept(tmp_path, cache):
-    wrong = CONTENT[:-1] + b"?"
-    for content, told in ((wrong[1:], f"{len(wrong) - 1} bytes,"), (wrong, hashlib.sha256(wrong).hexdigest())):
+    for content, told in ((WRONG[1:], f"{len(WRONG) - 1} bytes,"), (WRONG, hashlib.sha256(WRONG).hexdigest())):
         (tmp_path / "small.zip").write_bytes(content)
         with pytest.raises(UserError) as error:
             fetch(SMALL, str(tmp_path), cache)
