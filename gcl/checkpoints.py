@@ -11,7 +11,7 @@ from torch import nn
 
 from gcl.config import GeneratorConfig
 from gcl.errors import UserError
-from gcl.files import write_whole
+from gcl.files import write_json, write_whole
 from gcl.networks import Generator
 from gcl.weight_checks import differences
 
@@ -21,8 +21,7 @@ FORMAT = 1
 def save_generator(folder: Path, generator: nn.Module, description: dict[str, Any]) -> None:
     """Writes the weights and ``description`` (JSON-ready; its key ``generator`` holds the network's arguments)."""
     save_weights(generator, folder / "generator.safetensors")
-    text = json.dumps({"format": FORMAT, **description}, indent=2)
-    (folder / "model.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "model.json", {"format": FORMAT, **description})
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

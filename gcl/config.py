@@ -176,10 +176,6 @@ class AblateConfig(Section):
             raise ValueError(f"ablate.variants.{MAIN} is the main run itself and changes nothing: make it {{}}")
         return self
 
-    def seeds_from(self, first: int) -> range:
-        """The seeds of every variant, of which the first is that of the main run."""
-        return range(first, first + self.seeds)
-
 
 class Params(Section):
     """The whole of params.yaml."""
@@ -215,6 +211,15 @@ class Params(Section):
         method = changes.pop("method", "gcl" if changes else self.method)
         graph = GraphConfig.model_validate({**self.graph.model_dump(), **changes})
         return type(self).model_validate({**dict(self), "method": method, "graph": graph})
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of every variant, of which the first is that of the main run."""
+        return range(self.train.seed, self.train.seed + self.ablate.seeds)
+
+    def seeds_of(self, variant: str) -> range:
+        """The seeds that the stage of a variant runs: of ``main`` the first is the main run itself."""
+        return self.seeds[1:] if variant == MAIN else self.seeds
 
     def with_seed(self, seed: int) -> Self:
         """These parameters with another ``train.seed``."""

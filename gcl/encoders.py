@@ -14,6 +14,7 @@ from torchvision.models import VGG16_Weights
 
 from gcl.errors import UserError
 from gcl.published_weights import local_or_published
+from gcl.weight_checks import entry_differences
 
 BUNDLED = Path(__file__).parent / "weights"
 
@@ -125,7 +126,7 @@ class Encoder(nn.Module):
         """
         state = _read_state(weights)
         state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
-        differences = _differences(state, _shapes(self), _shapes(_whole(self.plan)))
+        differences = entry_differences(self.state_dict(), state, allowed=_whole(self.plan).state_dict())
         if differences:
             raise EncoderError(f"{weights} does not hold this encoder: {_shortened(differences)}")
         self.load_state_dict({key: state[key] for key in self.state_dict()})
@@ -186,24 +187,6 @@ def _whole(plan: Plan) -> Encoder:
     # On the meta device the shapes of all layers cost neither memory nor random numbers.
     with torch.device("meta"):
         return Encoder(plan, plan.block_ends())
-
-
-def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in network.state_dict().items()}
-
-
-def _differences(
-    state: dict[str, Tensor], needed: dict[str, tuple[int, ...]], known: dict[str, tuple[int, ...]]
-) -> list[str]:
-    """What sets a file's state apart from the shapes that are needed and those that may be there besides."""
-    missing = [f"{key} is missing" for key in needed if key not in state]
-    unknown = [f"{key} is unexpected" for key in state if key not in known]
-    misshapen = [
-        f"{key} has shape {tuple(state[key].shape)} instead of {shape}"
-        for key, shape in known.items()
-        if key in state and tuple(state[key].shape) != shape
-    ]
-    return missing + misshapen + unknown
 
 
 def _shortened(differences: list[str], most: int = 6) -> str:

@@ -1,6 +1,7 @@
 """Files and folders that are there whole or not at all."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -49,7 +50,17 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def digest(path: Path) -> str:
-    """The first twelve hexadecimal digits of the file's SHA-256: enough to tell versions apart."""
+def write_json(path: Path, contents: object) -> None:
+    """Writes what JSON can hold, readably, as :func:`write_whole` does."""
+    write_whole(path, (json.dumps(contents, indent=2) + "\n").encode())
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of the file in hexadecimal digits."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(path: Path) -> str:
+    """The first twelve digits of :func:`sha256`: enough to tell versions apart."""
+    return sha256(path)[:12]

@@ -18,6 +18,9 @@ from gcl.graph import (
     two_hop_adjacency,
 )
 
+SATURATED = 0.01
+"""A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
+
 
 def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
     """Least squares: ``0.5 * (mean(D(fake)^2) + mean((D(real) - 1)^2))`` of the two score maps."""

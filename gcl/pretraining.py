@@ -5,7 +5,6 @@ convolutions, so that what is shipped is a plain network of convolutions and ReL
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim.lr_scheduler import LambdaLR
 
 from gcl.encoders import PLANS, Plan
-from gcl.files import write_whole
+from gcl.files import write_json, write_whole
 from gcl.textures import SHAPES, SURFACE, UNDEFINED, draw_batch
 
 NETWORK_PLANS = {"encoder": PLANS["small"], "judge": PLANS["judge"]}
@@ -158,7 +157,7 @@ def pretrain(
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / f"{network}.safetensors", weights)
-    write_whole(folder / f"{network}.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_json(folder / f"{network}.json", record)
     return record
 
 

@@ -3,7 +3,6 @@
 Such a file is a pickle, which may run whatever its author wrote; torch's reader for weights alone runs nothing of it.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from gcl.checkpoints import build_generator, save_generator
 from gcl.errors import UserError
-from gcl.files import replaced_folder
+from gcl.files import replaced_folder, sha256
 from gcl.networks import Generator
 from gcl.weight_checks import State, differences, generator_arguments, shortened
 
@@ -31,9 +30,7 @@ def import_checkpoint(checkpoint: Path, target: Path) -> dict[str, Any]:
     if checkpoint.resolve().is_relative_to(target.resolve()):
         raise UserError(f"{target} holds {checkpoint.name}; write somewhere else")
     generator, arguments = _only_generator(_read_states(checkpoint), checkpoint)
-    with checkpoint.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    description = {"generator": arguments, "origin": {"file": checkpoint.name, "sha256": sha256}}
+    description = {"generator": arguments, "origin": {"file": checkpoint.name, "sha256": sha256(checkpoint)}}
     with replaced_folder(target) as folder:
         save_generator(folder, generator, description)
     return description

@@ -7,7 +7,6 @@ their stripes painted over while it learns, and must not be found.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -24,7 +23,7 @@ from torch.nn import functional
 
 from gcl.data import to_signed
 from gcl.encoders import BUNDLED
-from gcl.files import write_whole
+from gcl.files import write_json, write_whole
 from gcl.overlap import intersection_over_union, mean_over_present
 from gcl.scenes import ANIMAL, CLASSES, GROUND, draw_mask, draw_scene
 
@@ -214,4 +213,4 @@ def pretrain_segmenter(folder: Path, steps: int = STEPS, seed: int = SEED) -> No
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "segmenter.safetensors", weights)
-    write_whole(folder / "segmenter.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_json(folder / "segmenter.json", record)

@@ -13,10 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from gcl.config import TrainConfig
 from gcl.data import UnpairedImages, batches
 from gcl.errors import UserError
-from gcl.losses import discriminator_loss, generator_loss
-
-SATURATED = 0.01
-"""A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
+from gcl.losses import SATURATED, discriminator_loss, generator_loss
 
 
 @dataclass
@@ -187,8 +184,8 @@ def train(
         trainer.load_state(state)
 
 
-def _check_finite(step: int, losses: Mapping[str, Tensor], pairs: UnpairedImages, batch_size: int) -> None:
-    values = {name: loss.item() for name, loss in losses.items()}
+def _check_finite(step: int, losses: dict[str, Tensor], pairs: UnpairedImages, batch_size: int) -> None:
+    values = _means([losses])
     if all(map(math.isfinite, values.values())):
         return
     shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -51,14 +51,19 @@ def differences(expected: State, found: State) -> str:
             for key, words in SIZES.items()
             if sizes[key] != other_sizes[key]
         )
-    missing = [f"{name} is missing" for name in expected if name not in found]
+    return shortened(entry_differences(expected, found, allowed=expected))
+
+
+def entry_differences(needed: State, found: State, allowed: State) -> list[str]:
+    """What sets ``found`` apart from the entries that are ``needed`` and those that are ``allowed`` to be there."""
+    missing = [f"{name} is missing" for name in needed if name not in found]
     misshapen = [
         f"{name} has shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
+        for name, tensor in allowed.items()
         if name in found and found[name].shape != tensor.shape
     ]
-    unexpected = [f"{name} is unexpected" for name in found if name not in expected]
-    return shortened(missing + misshapen + unexpected)
+    unexpected = [f"{name} is unexpected" for name in found if name not in allowed]
+    return missing + misshapen + unexpected
 
 
 def shortened(items: list[str]) -> str:

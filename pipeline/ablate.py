@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from gcl.config import MAIN, Params
+from gcl.config import Params
 from gcl.encoders import BUNDLED
 from gcl.errors import UserError
 from gcl.files import replaced_folder
@@ -15,6 +15,7 @@ from pipeline.console import announce
 from pipeline.evaluate import run_evaluation
 from pipeline.train import run_training
 from pipeline.translate import translate
+from pipeline.variants import seed_folder
 
 FINGERPRINT = "fingerprint"
 """The file in a finished seed's folder that tells what it was made from."""
@@ -32,8 +33,7 @@ def run_ablation(
         known = ", ".join(params.ablate.variants) or "none"
         raise UserError(f"no variant {name} in ablate.variants of params.yaml; there are: {known}")
     variant = params.variant(name)
-    seeds = params.ablate.seeds_from(params.train.seed)
-    folders = {seed: target / f"seed_{seed}" for seed in (seeds[1:] if name == MAIN else seeds)}
+    folders = {seed: seed_folder(target, seed) for seed in params.seeds_of(name)}
     target.mkdir(parents=True, exist_ok=True)
     for old in set(target.glob("seed_*")) - set(folders.values()):
         shutil.rmtree(old)

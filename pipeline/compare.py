@@ -7,24 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import rc_context, rcParamsDefault
 
 from gcl.config import MAIN, Params
-from gcl.files import replaced_folder, write_whole
+from gcl.files import replaced_folder, write_json, write_whole
 from gcl.images import list_images
+from gcl.losses import SATURATED
 from gcl.manifest import Manifest, read_manifest
 from gcl.statistics import RESAMPLES, Estimate, bootstrap_interval, chance_apart
-from gcl.training import SATURATED
 from pipeline.console import announce
 from pipeline.figures import Panel, draw_metrics, draw_samples
+from pipeline.numbers import UNKNOWN, rounded, shown
+from pipeline.pages import render
 from pipeline.runs import Metric, Run, Runs, find_runs, read_metrics
 
 IMAGES = 6
 """Test images that are shown through all variants."""
-
-UNKNOWN = "-"
-"""What stands in the place of a number that is not known."""
 
 
 def compare(params: Params, prepared: Path, translated: Path, run_file: Path, ablations: Path, reports: Path) -> None:
@@ -41,50 +39,44 @@ def compare(params: Params, prepared: Path, translated: Path, run_file: Path, ab
     with replaced_folder(reports / "ablation") as pictures, rc_context(rcParamsDefault):
         draw_metrics(panels, pictures / "metrics.png")
         draw_samples(_strip(runs, prepared, manifest), pictures / "translations.png")
-    write_whole(reports / "ablation.md", text.encode())
-    write_whole(reports / "ablation.json", (json.dumps(_means(runs, metrics), indent=2) + "\n").encode())
+    write_whole(reports / "ablation.md", f"{text}\n".encode())
+    write_json(reports / "ablation.json", _means(runs, metrics))
     announce(f"ablation: {reports / 'ablation.md'}")
 
 
 def _page(params: Params, manifest: Manifest, runs: Runs, metrics: Sequence[Metric]) -> str:
-    environment = Environment(
-        loader=PackageLoader("pipeline"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    shown = [metric for metric in metrics if not metric.misleads]
-    main, seeds, table = runs[MAIN][0], params.ablate.seeds_from(params.train.seed), _table(params, runs, shown)
-    return environment.get_template("ablation.md.j2").render(
+    compared = [metric for metric in metrics if not metric.misleads]
+    main, table = runs[MAIN][0], _table(params, runs, compared)
+    return render(
+        "ablation.md.j2",
         params=params,
         main=MAIN,
         manifest=manifest,
         images=manifest.counts()["testA"],
-        seeds=seeds,
+        seeds=params.seeds,
         header=list(table),
         rows=list(zip(*table.values(), strict=True)),
-        chance=_number(100 * chance_apart(len(seeds))),
-        by_image=[metric.name for metric in shown if metric.name in main.per_image],
+        chance=shown(100 * chance_apart(len(params.seeds))),
+        by_image=[metric.name for metric in compared if metric.name in main.per_image],
         left_out=[metric.name for metric in metrics if metric.misleads],
         resamples=RESAMPLES,
         saturated=SATURATED,
-        density=_number(main.curves["graph_density"].iloc[-1]) if "graph_density" in main.curves else None,
+        density=shown(main.curves["graph_density"].iloc[-1]) if "graph_density" in main.curves else None,
     )
 
 
 def _table(params: Params, runs: Runs, metrics: Sequence[Metric]) -> dict[str, list[str]]:
     """Columns by their heads: a cell a variant, then the two yardsticks."""
-    changes, seeds = params.ablate.variants, params.ablate.seeds_from(params.train.seed)
+    changes = params.ablate.variants
     columns = {
         "variant": [*(_label(variant, changes.get(variant, {})) for variant in runs), "untranslated A", "real B"]
     }
     for metric in metrics:
         cells = [_cell(metric, variant, params.evaluate.seed) for variant in runs]
         head = f"`{metric.name}`<br>{metric.better} is better"
-        columns[head] = [*cells, _number(metric.untranslated), _number(metric.real)]
+        columns[head] = [*cells, shown(metric.untranslated), shown(metric.real)]
     columns["training time"] = [*_times(runs), UNKNOWN, UNKNOWN]
-    columns["saturated"] = [*(_saturated(of, seeds) for of in runs.values()), UNKNOWN, UNKNOWN]
+    columns["saturated"] = [*(_saturated(of, params.seeds) for of in runs.values()), UNKNOWN, UNKNOWN]
     return columns
 
 
@@ -92,7 +84,7 @@ def _means(runs: Runs, metrics: Sequence[Metric]) -> dict[str, dict[str, float]]
     """Every variant's metrics, six digits each, for `dvc metrics diff`."""
     return {
         variant: {
-            metric.name: float(f"{estimate.mean:.6g}")
+            metric.name: rounded(estimate.mean)
             for metric in metrics
             if not metric.misleads and (estimate := metric.estimates[variant]) is not None
         }
@@ -102,8 +94,8 @@ def _means(runs: Runs, metrics: Sequence[Metric]) -> dict[str, dict[str, float]]
 
 def _label(variant: str, changes: Mapping[str, Any]) -> str:
     """The name and what it changes, written as in params.yaml."""
-    shown = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
-    return f"`{variant}`<br>{', '.join(shown) or 'params.yaml as it is'}"
+    settings = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
+    return f"`{variant}`<br>{', '.join(settings) or 'params.yaml as it is'}"
 
 
 def _cell(metric: Metric, variant: str, seed: int) -> str:
@@ -136,9 +128,9 @@ def _saturated(runs: Sequence[Run], seeds: Sequence[int]) -> str:
 
 def _panel(metric: Metric, seed: int) -> Panel:
     yardsticks = {"untranslated": metric.untranslated, "real": metric.real}
-    shown = [f"{name} {_number(value)}" for name, value in yardsticks.items() if value is not None]
+    known = [f"{name} {shown(value)}" for name, value in yardsticks.items() if value is not None]
     return Panel(
-        f"{metric.name}\n{metric.better} is better\n{', '.join(shown)}",
+        f"{metric.name}\n{metric.better} is better\n{', '.join(known)}",
         _note(metric),
         {variant: [] if estimate is None else estimate.by_seed for variant, estimate in metric.estimates.items()},
         {variant: _interval(estimate, seed) for variant, estimate in metric.estimates.items()},
@@ -176,12 +168,8 @@ def _strip(runs: Runs, prepared: Path, manifest: Manifest) -> dict[str, list[Pat
 
 
 def _spread(estimate: Estimate) -> str:
-    mean = _number(estimate.mean)
+    mean = shown(estimate.mean)
     return mean if estimate.deviation is None else f"{mean} ± {estimate.deviation:.3g}"
-
-
-def _number(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.4g}"
 
 
 def _signed(value: float) -> str:

@@ -1,6 +1,5 @@
 """Stage 4: translated images, testA and testB -> reports/metrics.json, each number beside its yardsticks."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image
 from gcl.config import MAIN, EvaluateConfig, Params
 from gcl.data import to_signed, to_tensor
 from gcl.encoders import BUNDLED
-from gcl.files import digest, write_whole
+from gcl.files import digest, write_json, write_whole
 from gcl.images import list_images
 from gcl.manifest import Manifest, read_manifest
 from gcl.metrics import (
@@ -28,6 +27,7 @@ from gcl.scenes import CLASSES
 from gcl.segmenter import load_segmenter, segment
 from pipeline.console import announce
 from pipeline.devices import make_fabric
+from pipeline.numbers import rounded, shown
 from pipeline.tracking import run_identity, saved_run, tracked
 
 DIRECTION = {
@@ -71,9 +71,9 @@ def run_evaluation(
     device = make_fabric(params.train.accelerator).device.type
     results = evaluate(params.evaluate, prepared, translated, device)
     reports.mkdir(parents=True, exist_ok=True)
-    numbers = {result.measurement.name: _rounded(result.measurement.value) for result in results}
-    _write_json(numbers, reports / "metrics.json")
-    _write_json([_row(result) for result in results], reports / "evaluation.json")
+    numbers = {result.measurement.name: rounded(result.measurement.value) for result in results}
+    write_json(reports / "metrics.json", numbers)
+    write_json(reports / "evaluation.json", [_row(result) for result in results])
     write_whole(reports / "per_image.csv", per_image(results).to_csv(float_format="%.6g").encode())
     with tracked(run_identity(params, read_manifest(prepared), variant), saved_run(run_file)) as run:
         run.set_tags({"evaluate.features": params.evaluate.features})
@@ -162,24 +162,12 @@ def _row(result: Result) -> dict[str, object]:
     """One number with everything that stands beside it."""
     row = asdict(result.measurement)
     del row["per_image"]
-    yardsticks = {"untranslated": _rounded(result.untranslated), "real": _rounded(result.real)}
+    yardsticks = {"untranslated": rounded(result.untranslated), "real": rounded(result.real)}
     better = DIRECTION[result.measurement.name.split("_")[0]]
-    return {**row, "value": _rounded(result.measurement.value), **yardsticks, "better": better}
-
-
-def _rounded(value: float | None) -> float | None:
-    """Six digits: the ones after them differ from machine to machine."""
-    return None if value is None else float(f"{value:.6g}")
-
-
-def _write_json(contents: object, path: Path) -> None:
-    write_whole(path, (json.dumps(contents, indent=2) + "\n").encode())
+    return {**row, "value": rounded(result.measurement.value), **yardsticks, "better": better}
 
 
 def _line(result: Result) -> str:
-    def shown(value: float | None) -> str:
-        return "-" if value is None else f"{value:.4g}"
-
     name, value = result.measurement.name, shown(result.measurement.value)
     better = DIRECTION[name.split("_")[0]]
     yardsticks = f"untranslated {shown(result.untranslated):>9}   real {shown(result.real):>9}"

@@ -1,8 +1,8 @@
 """Stage 1: the chosen source -> data/prepared/{trainA,trainB,testA,testB} and a manifest."""
 
+import shutil
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from PIL import Image
 
@@ -74,9 +74,11 @@ def _import(config: DataConfig, folder: Path) -> Manifest:
         if config.source == "folder":
             return import_folder(config, config.path, folder, progress_bar)
         archive = fetch(DATASETS[config.source], _anchored(config.mirror), repository_root() / DOWNLOADS)
-        with TemporaryDirectory(dir=folder.parent, prefix=f"{config.source}-") as unpacked:
-            unpack(archive, Path(unpacked) / "archive", progress_bar)
-            return import_folder(config, Path(unpacked) / "archive" / config.source, folder, progress_bar)
+        unpacked = folder / "unpacked"
+        unpack(archive, unpacked, progress_bar)
+        manifest = import_folder(config, unpacked / config.source, folder, progress_bar)
+        shutil.rmtree(unpacked)
+        return manifest
     except BadImageError as error:
         raise UserError(f"{error}\n(data.on_bad_image: skip leaves such files out and lists them)") from error
 

@@ -7,19 +7,18 @@ from typing import Any
 
 import pandas as pd
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import rc_context, rcParamsDefault
 
 from gcl.checkpoints import load_weights, read_description
 from gcl.config import GraphConfig, Params
 from gcl.encoders import load_encoder
-from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
 from gcl.images import list_images
 from gcl.losses import GraphContrastiveLoss
 from gcl.manifest import Manifest, read_manifest
 from pipeline.console import announce
 from pipeline.figures import draw_curves, draw_graph, draw_samples
+from pipeline.pages import existing, render
 from pipeline.params import flatten
 
 SAMPLES = 8
@@ -32,8 +31,8 @@ SHOWN = 2
 def write_report(params: Params, prepared: Path, model: Path, translated: Path, reports: Path) -> None:
     """Writes ``reports``/report.md and the pictures in ``reports``/figures."""
     manifest, description = read_manifest(prepared), read_description(model)
-    curves = pd.read_csv(_existing(reports / "curves.csv", "gcl train"))
-    results = json.loads(_existing(reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8"))
+    curves = pd.read_csv(existing(reports / "curves.csv", "gcl train"))
+    results = json.loads(existing(reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8"))
     graph = GraphConfig.model_validate(description["graph"]) if description["method"] == "gcl" else None
     inputs = list_images(prepared / "testA")
     # A matplotlibrc of the user's must not change the bytes.
@@ -42,7 +41,8 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
         draw_curves(curves, figures / "curves.png")
         if graph and graph.weight > 0:
             _draw_method(params, graph, model, inputs[min(SHOWN, len(inputs) - 1)], translated, figures / "graph.png")
-    text = _template().render(
+    text = render(
+        "report.md.j2",
         params=_shown_params(params, description),
         graph=graph,
         manifest=manifest,
@@ -80,17 +80,3 @@ def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]
     flat = flatten(params.model_dump(include=set(params.read())))
     trained = flatten({section: values for section, values in description.items() if section in dict(params)})
     return {key: value.name if isinstance(value, Path) else value for key, value in (flat | trained).items()}
-
-
-def _template():
-    environment = Environment(
-        loader=PackageLoader("pipeline"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = lambda value: "-" if value is None else f"{value:.4g}"
-    return environment.get_template("report.md.j2")
-
-
-def _existing(path: Path, command: str) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path}: not there yet; run: {command}")
-    return path

@@ -13,6 +13,8 @@ import pandas as pd
 from gcl.config import MAIN, Params
 from gcl.errors import UserError
 from gcl.statistics import Estimate
+from pipeline.pages import existing
+from pipeline.variants import seed_folder
 
 MISLEADING = ("psnr", "ssim")
 """Metrics that are left out, by the first part of their names."""
@@ -66,9 +68,7 @@ class Run:
         return stage if self.variant is None else f"gcl ablate {self.variant}"
 
     def _existing(self, path: Path, stage: str) -> Path:
-        if not path.is_file():
-            raise UserError(f"{path}: not there yet; run: {self.command(stage)}")
-        return path
+        return existing(path, self.command(stage))
 
 
 Runs = dict[str, list[Run]]
@@ -93,20 +93,18 @@ class Metric:
 
 def find_runs(params: Params, main: Run, ablations: Path) -> Runs:
     """``main`` and all runs in ``ablations``; UserError unless all were measured on the same test images."""
-    first, *others = params.ablate.seeds_from(params.train.seed)
-    if others and MAIN not in params.ablate.variants:
+    if params.seeds_of(MAIN) and MAIN not in params.ablate.variants:
         raise UserError(
             f"ablate.seeds is {params.ablate.seeds}, but no variant runs the main setting with the seeds after the "
             f"first; add this line to ablate.variants in params.yaml: {MAIN}: {{}}"
         )
 
     def run(variant: str, seed: int) -> Run:
-        folder = ablations / variant / f"seed_{seed}"
+        folder = seed_folder(ablations / variant, seed)
         return Run(folder, folder / "translated", folder / "run.json", variant)
 
-    variants = [name for name in params.ablate.variants if name != MAIN]
-    runs = {MAIN: [main, *(run(MAIN, seed) for seed in others)]}
-    runs |= {name: [run(name, seed) for seed in (first, *others)] for name in variants}
+    runs = {MAIN: []} | {name: [run(name, seed) for seed in params.seeds_of(name)] for name in params.ablate.variants}
+    runs[MAIN].insert(0, main)
     for other in chain(*runs.values()):
         if not other.per_image.index.equals(main.per_image.index):
             raise UserError(
