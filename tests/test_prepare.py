@@ -212,15 +212,15 @@ def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path,
 
 def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
     # Only now: it imports torch, which the other tests need not.
-    from pipeline.report import _template
+    from pipeline.pages import render
 
     def report(skipped, warnings=()):
         images = {split: [] for split in SPLITS}
         manifest = Manifest("folder", False, False, images, ["a note"], list(warnings), skipped)
         params = {"train.steps": 1, "train.batch_size": 1, "train.seed": 0, "evaluate.features": "small"}
-        return _template().render(
-            params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={}, lowest_discriminator=1.0,
-            results=[], versions={}, threads=1,
+        return render(
+            "report.md.j2", params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={},
+            lowest_discriminator=1.0, results=[], versions={}, threads=1,
         )  # fmt: skip
 
     plain = report([])
