@@ -115,6 +115,7 @@ class DiscriminatorConfig(Section):
 
     channels: Count
     layers: Annotated[int, Field(ge=1, le=5)]
+    spectral_norm: bool
 
 
 class TrainConfig(Section):

@@ -9,6 +9,7 @@ from collections.abc import Collection
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from gcl.errors import UserError
 
@@ -132,9 +133,11 @@ class Discriminator(nn.Module):
     Args:
         channels: base channels, doubled by every strided layer up to eight times.
         layers: strided layers.
+        spectral_norm: whether every convolution is divided by the largest singular value of its weights
+            (Miyato et al., 2018), so that the scores cannot rise ever steeper between real and translated images.
     """
 
-    def __init__(self, channels: int = 64, layers: int = 3):
+    def __init__(self, channels: int = 64, layers: int = 3, spectral_norm: bool = False):
         super().__init__()
         modules = [nn.Conv2d(3, channels, 4, padding=1), nn.LeakyReLU(0.2), BlurDownsample(channels)]
         width = channels
@@ -148,6 +151,9 @@ class Discriminator(nn.Module):
         modules.append(nn.Conv2d(width, 1, 4, padding=1))
         self.model = nn.Sequential(*modules)
         self.apply(_initialise)
+        if spectral_norm:
+            for module in self.model:
+                _divide_by_largest_singular_value(module)
 
     def forward(self, images: Tensor) -> Tensor:
         """``images`` (B, 3, H, W) in [-1, 1]: a score map (B, 1, h, w), about 1 where patches look real."""
@@ -157,6 +163,13 @@ class Discriminator(nn.Module):
 def count_parameters(network: nn.Module) -> int:
     """How many numbers of ``network`` are trained."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def _divide_by_largest_singular_value(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        # Divided, small weights are as large as others, but move faster: Adam's steps do not shrink with them.
+        nn.init.xavier_normal_(module.weight)
+        parametrizations.spectral_norm(module)
 
 
 def _initialise(module: nn.Module) -> None:

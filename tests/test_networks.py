@@ -42,3 +42,18 @@ def test_generator_keeps_the_size_and_range(downsamplings, resampling):
     output = network(images)
     assert output.shape == images.shape
     assert output.abs().max() <= 1
+
+
+def test_spectral_norm_bounds_every_convolution():
+    """Whatever its weights grow to, a convolution's largest singular value is 1 once the estimate has caught up."""
+    network = Discriminator(channels=8, spectral_norm=True)
+    convolutions = [module for module in network.model if isinstance(module, torch.nn.Conv2d)]
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        for convolution in convolutions:
+            convolution.parametrizations.weight.original.mul_(100)
+        for _ in range(50):
+            network(images)
+        largest = [torch.linalg.matrix_norm(module.weight.flatten(1), ord=2) for module in convolutions]
+    torch.testing.assert_close(torch.stack(largest), torch.ones(len(convolutions)), atol=0.02, rtol=0)
+    assert count_parameters(network) == count_parameters(Discriminator(channels=8))
