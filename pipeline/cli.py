@@ -9,11 +9,14 @@ import sys
 import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gcl.errors import UserError
+
+if TYPE_CHECKING:
+    from gcl.config import Params
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,10 +55,10 @@ class Network(StrEnum):
 @app.command()
 def prepare(params: ParamsFile = PARAMS, target: Annotated[Path, typer.Option(help="Folder to fill.")] = PREPARED):
     """Draw or import the data set: decoded once, upright, 8-bit RGB PNG, with a manifest."""
-    from pipeline.params import read_params
+    numbers = _read(params)
     from pipeline.prepare import prepare
 
-    prepare(read_params(params).data, target)
+    prepare(numbers.data, target)
 
 
 @app.command()
@@ -69,10 +72,10 @@ def train(
     restart: Restart = False,
 ):
     """Train the translation model; writes curves and sample grids on the way. Goes on where a killed call stopped."""
-    from pipeline.params import read_params
+    numbers = _read(params)
     from pipeline.train import run_training
 
-    run_training(read_params(params), prepared, model, reports, run_file, unfinished / "train", restart=restart)
+    run_training(numbers, prepared, model, reports, run_file, unfinished / "train", restart=restart)
 
 
 @app.command()
@@ -83,11 +86,10 @@ def translate(
     target: Output = TRANSLATED,
 ):
     """Translate images of any size. Works anywhere; without a params.yaml on the best device there is."""
-    from pipeline.params import read_params
+    in_project = params.is_file() or params != PARAMS
+    accelerator = _read(params).train.accelerator if in_project else "auto"
     from pipeline.translate import translate
 
-    in_project = params.is_file() or params != PARAMS
-    accelerator = read_params(params).train.accelerator if in_project else "auto"
     translate(accelerator, model, source, target)
 
 
@@ -100,10 +102,10 @@ def evaluate(
     run_file: RunFile = RUN,
 ):
     """Measure FID, KID, LPIPS and, where the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
+    numbers = _read(params)
     from pipeline.evaluate import run_evaluation
-    from pipeline.params import read_params
 
-    run_evaluation(read_params(params), prepared, translated, reports, run_file)
+    run_evaluation(numbers, prepared, translated, reports, run_file)
 
 
 @app.command()
@@ -115,10 +117,10 @@ def report(
     reports: Reports = REPORTS,
 ):
     """Write reports/report.md with its figures from what the other stages left."""
-    from pipeline.params import read_params
+    numbers = _read(params)
     from pipeline.report import write_report
 
-    write_report(read_params(params), prepared, model, translated, reports)
+    write_report(numbers, prepared, model, translated, reports)
 
 
 @app.command()
@@ -127,10 +129,9 @@ def variants(
     target: Annotated[Path, typer.Option(help="Folder to fill, a file a variant.")] = Path("data/variants"),
 ):
     """Write down what each variant of the ablation reads, so that DVC reruns those that changed and no other."""
-    from pipeline.params import read_params
     from pipeline.variants import write_variants
 
-    write_variants(read_params(params), target)
+    write_variants(_read(params), target)
 
 
 @app.command()
@@ -143,10 +144,10 @@ def ablate(
     restart: Restart = False,
 ):
     """Train, translate and evaluate one variant, once a seed; what a killed call finished stays."""
+    numbers = _read(params)
     from pipeline.ablate import run_ablation
-    from pipeline.params import read_params
 
-    run_ablation(read_params(params), variant, prepared, ablations / variant, unfinished, restart)
+    run_ablation(numbers, variant, prepared, ablations / variant, unfinished, restart)
 
 
 @app.command()
@@ -159,10 +160,10 @@ def compare(
     reports: Reports = REPORTS,
 ):
     """Write reports/ablation.md: the main run beside its variants, with what seeds and test images leave open."""
+    numbers = _read(params)
     from pipeline.compare import compare
-    from pipeline.params import read_params
 
-    compare(read_params(params), prepared, translated, run_file, ablations, reports)
+    compare(numbers, prepared, translated, run_file, ablations, reports)
 
 
 @app.command()
@@ -223,6 +224,13 @@ def pretrain_encoder(
     # The order of sums depends on the number of threads: with one, the recorded hashes can be met again.
     torch.set_num_threads(1)
     pretrain_segmenter(target) if network is Network.segmenter else pretrain(network.value, target)
+
+
+def _read(file: Path) -> "Params":
+    """The parameters in ``file``: read before a stage is imported, so that a wrong key is told at once."""
+    from pipeline.params import read_params
+
+    return read_params(file)
 
 
 def main() -> None:

@@ -39,7 +39,8 @@ LIBRARIES = ("torch", "torchvision", "torch-geometric", "lightning-fabric")
 
 SATURATION_WARNING = (
     "warning: by step {step} the discriminator's loss fell below 0.01: it tells every translation from a real image, "
-    "and the generator learns nothing from it any more. Train it slower: lower train.discriminator_lr."
+    "and the generator learns nothing from it any more. Set discriminator.spectral_norm: true, or lower "
+    "train.discriminator_lr."
 )
 
 
