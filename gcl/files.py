@@ -32,22 +32,33 @@ def write_whole(path: Path, content: bytes) -> None:
 def replaced_folder(target: Path) -> Iterator[Path]:
     """A new folder that takes the place of ``target`` if the block succeeds and vanishes if it fails.
 
-    UserError, and nothing touched, if ``target`` holds files and is not the work of an earlier call.
+    It is filled as ``target``.partial; the old folder stands aside as ``target``.replaced until the new one is in its
+    place, and is put back by the next call should the process be killed in between. UserError, and nothing touched, if
+    one of the three holds files and is not the work of an earlier call.
     """
     target = target.resolve()
-    if target.exists() and not (target / MARKER).exists() and any(target.iterdir()):
-        raise UserError(f"{target} holds files that this program did not write; name another folder or empty it")
-    partial = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, replaced = (target.with_name(f"{target.name}.{state}") for state in ("partial", "replaced"))
+    for folder in (target, partial, replaced):
+        _check_ours(folder)
+    if replaced.exists() and not target.exists():
+        replaced.rename(target)
+    for left_behind in (partial, replaced):
+        shutil.rmtree(left_behind, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         (partial / MARKER).touch()
         yield partial
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(replaced)
         partial.rename(target)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left_behind in (partial, replaced):
+            shutil.rmtree(left_behind, ignore_errors=True)
+
+
+def _check_ours(folder: Path) -> None:
+    if folder.exists() and not (folder / MARKER).exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds files that this program did not write; name another folder or empty it")
 
 
 def write_json(path: Path, contents: object) -> None:

@@ -7,11 +7,13 @@ interruption, which is too much for gigabytes from one slow host; the one below 
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pooch
 import requests
+from filelock import FileLock, Timeout
 
 from gcl.errors import UserError
 from gcl.public_datasets import Dataset
@@ -45,11 +47,28 @@ def fetch(dataset: Dataset, mirror: str | None, folder: Path) -> Path:
     pooch.get_logger().setLevel("WARNING")
     downloader = partial(_download, dataset)
     try:
-        return Path(pooch.retrieve(url, f"sha256:{dataset.sha256}", dataset.archive, folder, downloader=downloader))
+        with _alone(folder, dataset):
+            return Path(pooch.retrieve(url, f"sha256:{dataset.sha256}", dataset.archive, folder, downloader=downloader))
     except OSError as error:
         raise UserError(f"{url} cannot be downloaded into {folder}: {error}. {_way_out(dataset)}") from error
     except ValueError as error:
         raise UserError(f"{url}: {error} Run again to download it anew. {_way_out(dataset)}") from error
+
+
+@contextmanager
+def _alone(folder: Path, dataset: Dataset) -> Iterator[None]:
+    """Waits until no other process fetches the same archive into the same cache: they would fill one file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f".{dataset.archive}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        announce(f"another process fetches {dataset.archive} into {folder}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _local(dataset: Dataset, path: Path) -> Path:

@@ -12,6 +12,7 @@ from matplotlib import rc_context, rcParamsDefault
 from gcl.checkpoints import load_weights, read_description
 from gcl.config import GraphConfig, Params
 from gcl.encoders import load_encoder
+from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
 from gcl.images import list_images
 from gcl.losses import GraphContrastiveLoss
@@ -31,6 +32,8 @@ SHOWN = 2
 def write_report(params: Params, prepared: Path, model: Path, translated: Path, reports: Path) -> None:
     """Writes ``reports``/report.md and the pictures in ``reports``/figures."""
     manifest, description = read_manifest(prepared), read_description(model)
+    if "method" not in description:
+        raise UserError(f"{model}: this model was not trained here, so there is no training to report; run: gcl train")
     curves = pd.read_csv(existing(reports / "curves.csv", "gcl train"))
     results = json.loads(existing(reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8"))
     graph = GraphConfig.model_validate(description["graph"]) if description["method"] == "gcl" else None
