@@ -15,6 +15,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
+from gcl.config import DataConfig
+from pipeline.params import read_mapping
+from pipeline.prepare import prepare
 from tests.project import ROOT, TINY
 
 TURNED = {"log_every": 4, "sample_every": 20, "save_every": 1}
@@ -30,7 +33,7 @@ class Training:
     def __init__(self, folder: Path, prepared: Path, steps: int):
         self.folder, self.prepared = folder, prepared
         folder.mkdir()
-        params = YAML(typ="safe").load(ROOT / "params.yaml")
+        params = read_mapping(ROOT / "params.yaml")
         for section, values in TINY.items():
             params[section].update(values)
         params["train"].update(TURNED, steps=steps)
@@ -90,8 +93,10 @@ def kill(training: Training, chance: random.Random) -> str | None:
     return None
 
 
-def compare(folder: Path, prepared: Path, kills: int, seed: int) -> list[str]:
+def compare(folder: Path, kills: int, seed: int) -> list[str]:
     """Where the kills fell; AssertionError unless everything is as without them."""
+    prepared = folder / "prepared"
+    prepare(DataConfig(**read_mapping(ROOT / "params.yaml")["data"] | TINY["data"]), prepared)
     steps = STEPS * (kills + 1)
     undisturbed, disturbed = (Training(folder / name, prepared, steps) for name in ("undisturbed", "disturbed"))
     undisturbed.finish()
@@ -110,10 +115,6 @@ def compare(folder: Path, prepared: Path, kills: int, seed: int) -> list[str]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared"
-        first = Training(Path(folder) / "first", prepared, STEPS)
-        prepare = [sys.executable, "-m", "pipeline", "prepare", "--params", f"{first.folder}/params.yaml"]
-        subprocess.run([*prepare, "--target", str(prepared)], check=True, cwd=ROOT)
-        places = compare(Path(folder), prepared, int(sys.argv[1]), seed=0)
+        places = compare(Path(folder), int(sys.argv[1]), seed=0)
         counts = {place: places.count(place) for place in sorted(set(places))}
         print(f"{len(places)} kills ({counts}): weights, curves and grids bit for bit the same, one MLflow run")

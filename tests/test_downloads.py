@@ -89,7 +89,7 @@ def get(server, cache):
     def attempt() -> list[str | None]:
         path = fetch(SMALL, server.url, cache)
         assert path.read_bytes() == CONTENT
-        assert list(cache.iterdir()) == [path] == [cache / "small.zip"]
+        assert held(cache) == [path] == [cache / "small.zip"]
         return server.asked
 
     return attempt
@@ -106,6 +106,11 @@ def failed(server, cache):
         return str(error.value)
 
     return attempt
+
+
+def held(cache: Path) -> list[Path]:
+    """What lies in the cache, beside its lock."""
+    return [path for path in cache.iterdir() if path.name != ".small.zip.lock"]
 
 
 def partial(cache: Path, content: bytes = CONTENT[: 3 * CHUNK]) -> Path:
@@ -126,6 +131,23 @@ def test_a_data_set_is_downloaded_once(server, get, cache, monkeypatch, capsys):
     assert capsys.readouterr().out == ""
     (cache / "small.zip").write_bytes(WRONG)
     assert get() == [None, None]
+
+
+def test_two_at_once_share_one_download(server, cache, capsys):
+    entered, go_on = threading.Event(), threading.Event()
+    server.script = [Answer(then=lambda: (entered.set(), go_on.wait(30)), cut=2 * CHUNK)]
+    found = []
+    fetching = [threading.Thread(target=lambda: found.append(fetch(SMALL, server.url, cache))) for _ in range(2)]
+    fetching[0].start()
+    assert entered.wait(30)
+    fetching[1].start()
+    while "another process fetches small.zip" not in capsys.readouterr().out:
+        time.sleep(0.01)
+    go_on.set()
+    for thread in fetching:
+        thread.join()
+    assert found == [cache / "small.zip"] * 2 and found[0].read_bytes() == CONTENT
+    assert len(server.asked) == 2  # the first connection and its continuation
 
 
 def test_cut_connections_are_continued_where_they_ended(server, get):
@@ -205,7 +227,7 @@ def test_wrong_bytes_are_told_and_removed(server, get, failed, cache, beginning)
     message = failed()
     found = (beginning + WRONG[len(beginning) :]) if len(beginning) < len(CONTENT) else beginning
     assert hashlib.sha256(found).hexdigest() in message and SMALL.sha256 in message and "Run again" in message
-    assert list(cache.iterdir()) == []
+    assert held(cache) == []
     server.script = []
     assert get()[-1] is None
 
@@ -236,7 +258,7 @@ def test_an_interrupted_download_goes_on_in_the_next_run(server, get, cache, req
     server.script = [Answer(cut=4 * CHUNK, then=interrupt)]
     with pytest.raises(KeyboardInterrupt):
         fetch(SMALL, server.url, cache)
-    assert list(cache.iterdir()) == [part]
+    assert held(cache) == [part]
     assert get() == [None, from_chunk(4)]
 
 
@@ -261,7 +283,7 @@ def test_without_a_network_the_address_and_the_way_out_are_told(server, cache, a
         fetch(SMALL, address, cache)
     assert f"{address.rstrip('/')}/small.zip" in str(error.value)
     assert "bring small.zip here by other means and set data.mirror" in str(error.value)
-    assert list(cache.iterdir()) == []
+    assert held(cache) == []
 
 
 def test_a_cache_that_cannot_be_written_is_told(server, tmp_path):

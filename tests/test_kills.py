@@ -3,5 +3,5 @@
 from tests.kills import compare
 
 
-def test_kills_change_nothing(project, tmp_path):
-    assert len(compare(tmp_path, project / "data/prepared", kills=3, seed=1)) == 3
+def test_kills_change_nothing(tmp_path):
+    assert len(compare(tmp_path, kills=3, seed=1)) == 3
