@@ -15,7 +15,10 @@ MARKER = ".gcl-output"
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes under a temporary name beside ``path`` first, so that nobody ever reads half a file."""
+    """Writes under a temporary name beside ``path`` first, so that nobody ever reads half a file.
+
+    An OSError, of a full disk say, names ``path``, and what was there before is as it was.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as stream:
@@ -24,6 +27,8 @@ def write_whole(path: Path, content: bytes) -> None:
             # Without this a power cut could leave the new name on an empty file.
             os.fsync(stream.fileno())
         partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; what was there before is as it was", str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 

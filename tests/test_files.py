@@ -1,9 +1,25 @@
-"""Folders that are replaced whole or not at all, whoever else's lie beside them."""
+"""Files and folders that are replaced whole or not at all, whoever else's lie beside them."""
+
+import resource
 
 import pytest
 
 from gcl.errors import UserError
-from gcl.files import MARKER, replaced_folder
+from gcl.files import MARKER, replaced_folder, write_whole
+
+
+def test_a_write_that_fails_names_the_file_and_keeps_the_old_one(tmp_path):
+    """A limit on the size of files stands for a full disk."""
+    write_whole(tmp_path / "file", b"old")
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        with pytest.raises(OSError, match=f"File too large; what was there before .*{tmp_path}/file"):
+            write_whole(tmp_path / "file", bytes(11))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def fill(folder, text):
