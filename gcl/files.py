@@ -56,9 +56,9 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         if target.exists():
             target.rename(replaced)
         partial.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
     finally:
-        for left_behind in (partial, replaced):
-            shutil.rmtree(left_behind, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _check_ours(folder: Path) -> None:

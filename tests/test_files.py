@@ -1,6 +1,7 @@
 """Files and folders that are replaced whole or not at all, whoever else's lie beside them."""
 
 import resource
+import shutil
 
 import pytest
 
@@ -41,6 +42,15 @@ def test_a_failure_keeps_the_old_folder(tmp_path):
         raise RuntimeError
     assert (tmp_path / "data/content").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_where_the_new_folder_cannot_take_its_place_the_old_one_comes_back(tmp_path):
+    fill(tmp_path / "data", "old")
+    with pytest.raises(FileNotFoundError), replaced_folder(tmp_path / "data") as new:
+        shutil.rmtree(new)
+    with pytest.raises(RuntimeError), replaced_folder(tmp_path / "data"):
+        raise RuntimeError
+    assert (tmp_path / "data/content").read_text() == "old"
 
 
 def test_killed_between_the_two_renames_the_old_folder_comes_back(tmp_path):
