@@ -1,15 +1,9 @@
 """Downloads from a real server that cuts, stalls, lies and recovers: whole and right, or continued, or plainly told."""
 
 import hashlib
-import random
 import signal
-import socket
-import struct
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,62 +13,18 @@ from gcl.errors import UserError
 from gcl.public_datasets import DATASETS, Dataset
 from pipeline import downloads
 from pipeline.downloads import CHUNK, fetch
+from tests.archive_server import CONTENT, Answer, serving
 
-CONTENT = random.Random(0).randbytes(10 * CHUNK + 123)
 WRONG = CONTENT[:-1] + b"?"
 SMALL = Dataset("small", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
-@dataclass
-class Answer:
-    """How the server behaves for one request; by default as it should."""
-
-    status: int | None = None
-    content: bytes = CONTENT
-    ranges: bool = True
-    extent: str | None = None
-    length: int | None = None
-    cut: int | None = None
-    reset: bool = False
-    then: Callable[[], object] = lambda: None
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        wanted = self.headers["Range"]
-        self.server.asked.append(wanted)
-        answer = self.server.script.pop(0) if self.server.script else self.server.usual
-        if self.path != "/sets/small.zip" or (answer.status or 0) >= 400:
-            return self.send_error(answer.status or 404)
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and answer.ranges else 0
-        body = answer.content[start:]
-        self.send_response(answer.status or (206 if start else 200))
-        if start:
-            total = len(answer.content)
-            self.send_header("Content-Range", answer.extent or f"bytes {start}-{total - 1}/{total}")
-        self.send_header("Content-Length", str(answer.length or len(body)))
-        self.end_headers()
-        self.wfile.write(body[: answer.cut])
-        answer.then()
-        if answer.reset:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch):
-    """A server in a thread: ``script`` is how it behaves, ``asked`` the ranges that were asked for."""
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(downloads, "PAUSES", (0.0, 0.0, 0.0))
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.script, running.asked, running.usual = [], [], Answer()
-        running.url = f"http://127.0.0.1:{running.server_port}/sets"
-        threading.Thread(target=running.serve_forever, args=(0.01,)).start()
+    with serving() as running:
         yield running
-        running.shutdown()
 
 
 @pytest.fixture
