@@ -27,9 +27,9 @@ lock: $(READY) ## Renew requirements.lock from pyproject.toml
 	uv pip compile --universal --extra dev --upgrade --no-header pyproject.toml --output-file requirements.lock
 
 $(READY): requirements.lock pyproject.toml
-	@echo "installing the locked packages into $(VENV): about 6 GB, a minute or two"
+	@echo "installing the locked packages into $(VENV): about 6 GB, a few minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet uv
-	uv pip sync --quiet requirements.lock
+	uv pip sync --quiet --compile-bytecode requirements.lock
 	uv pip install --quiet --no-deps --editable .
 	@touch $(READY)

@@ -133,6 +133,9 @@ class TrainConfig(Section):
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
     average_decay: Annotated[float, Field(ge=0, lt=1)]
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
+    devices: Count | Literal["auto"]
+    num_nodes: Count
+    strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     channels_last: bool
     workers: Annotated[int, Field(ge=0)]

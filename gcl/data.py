@@ -93,6 +93,13 @@ def _order(count: int, seed: int, domain: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, domain, epoch, 1]).permutation(count)
 
 
-def batches(pairs: UnpairedImages, batch_size: int, workers: int, start: int = 0) -> DataLoader:
-    """``pairs`` in order, as (B, 3, H, W) of either domain; ``start`` batches are passed over."""
-    return DataLoader(pairs, batch_size, sampler=range(start * batch_size, len(pairs)), num_workers=workers)
+def batches(
+    pairs: UnpairedImages, batch_size: int, workers: int, start: int = 0, rank: int = 0, processes: int = 1
+) -> DataLoader:
+    """``pairs`` in order, as (B, 3, H, W) of either domain; ``start`` steps are passed over.
+
+    A step takes ``batch_size`` pairs for each of the ``processes``; the one of that ``rank`` gets its own of them.
+    """
+    steps = np.arange(start * processes * batch_size, len(pairs)).reshape(-1, processes, batch_size)
+    own = steps[:, rank].ravel().tolist()  # (steps, processes, batch_size) -> (steps * batch_size)
+    return DataLoader(pairs, batch_size, sampler=own, num_workers=workers, pin_memory=torch.cuda.is_available())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -50,11 +51,20 @@ def cross_entropy_of_matches(logits: Tensor) -> Tensor:
 def draw_patches(features: Tensor, patches: int) -> Tensor:
     """Different random positions of a feature map (B, C, H, W) for every image, from torch's global generator.
 
-    Returns flat row-major ids (B, N) with N = min(patches, H * W).
+    Returns flat row-major ids (B, N) with N = min(patches, H * W). Of several processes each draws for the images of
+    all and keeps the rows of its own, so that together they do what one does with all images.
     """
     batch, _, height, width = features.shape
-    order = torch.rand(batch, height * width, device=features.device).argsort(dim=1)
-    return order[:, :patches]
+    rank, processes = _place_among_processes()
+    order = torch.rand(processes * batch, height * width, device=features.device)
+    return order[rank * batch : (rank + 1) * batch].argsort(dim=1)[:, :patches]
+
+
+def _place_among_processes() -> tuple[int, int]:
+    """This process's rank and how many there are."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def gather_patches(features: Tensor, ids: Tensor) -> Tensor:

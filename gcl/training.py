@@ -1,6 +1,5 @@
 """The training step and loop: everything that changes while a model is trained, and nothing about files."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +80,7 @@ class Trainer:
             "schedules": [schedule.state_dict() for schedule in self.schedules],
             "precision": self.fabric.strategy.precision.state_dict(),
             "window": self.window,
-            "random": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
+            "random": {"cpu": torch.get_rng_state(), "cuda": self._cuda_random_state()},
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -100,8 +99,11 @@ class Trainer:
         device = self.fabric.device
         self.window = [{name: loss.to(device) for name, loss in losses.items()} for losses in state["window"]]
         torch.set_rng_state(state["random"]["cpu"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["random"]["cuda"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state["random"]["cuda"], device)
+
+    def _cuda_random_state(self) -> Tensor | None:
+        return torch.cuda.get_rng_state(self.fabric.device) if self.fabric.device.type == "cuda" else None
 
     def _learners(self) -> dict[str, nn.Module]:
         """What learns: of the contrast only its own layers, not the frozen encoder."""
@@ -137,11 +139,12 @@ class Trainer:
 
     def _update_generator(self, a: Tensor, b: Tensor, y: Tensor, identity: Tensor | None) -> dict[str, Tensor]:
         discriminator = self.networks["discriminator"].requires_grad_(False)
-        adversarial = generator_loss(discriminator(y))
+        with self.fabric.no_backward_sync(discriminator):
+            adversarial = generator_loss(discriminator(y))
         discriminator.requires_grad_(True)
         losses, total = {"generator_gan": adversarial.detach()}, adversarial
         if self.weight > 0:
-            inputs, outputs = (a, y) if identity is None else (torch.cat([a, b]), torch.cat([y, identity]))
+            inputs, outputs = (a, y) if identity is None else (_side_by_side(a, b), _side_by_side(y, identity))
             contrast, numbers = self.networks["contrast"](inputs, outputs)
             total = total + self.weight * contrast
             losses |= {"contrast": contrast.detach(), **numbers}
@@ -163,45 +166,62 @@ def train(
 ) -> Iterator[Record]:
     """Runs steps up to ``config.steps``, one :class:`Record` each; the caller may look at the trainer in between.
 
-    With ``start`` steps done before and the trainer's ``state`` after them, goes on from there. UserError in the step
-    whose losses are no longer finite.
+    With ``start`` steps done before and the trainer's ``state`` after them, goes on from there. UserError where losses
+    are no longer finite, before anything is written down of that step or a later one. Between the steps that something
+    is written down of, nothing waits for the device.
     """
-    loader = trainer.fabric.setup_dataloaders(batches(pairs, config.batch_size, config.workers, start))
+    fabric = trainer.fabric
+    loader = batches(pairs, config.batch_size, config.workers, start, fabric.global_rank, fabric.world_size)
+    loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
     for step, (a, b) in enumerate(loader, start=start + 1):
         # Only now: to draw the first batch takes a number from torch's random generator.
         if step == start + 1 and state is not None:
             trainer.load_state(state)
-        losses = trainer.step(a, b)
-        _check_finite(step, losses, pairs, config.batch_size)
-        trainer.window.append(losses)
-        if step % config.log_every and step != config.steps:
-            yield Record(step, losses=None)
-            continue
-        means = _means(trainer.window)
-        trainer.window.clear()
-        yield Record(step, means, saturated=means["discriminator"] < SATURATED)
+        trainer.window.append(trainer.step(a, b))
+        yield _record(trainer, step, pairs, config)
     if start == config.steps:
         trainer.load_state(state)
 
 
-def _check_finite(step: int, losses: dict[str, Tensor], pairs: UnpairedImages, batch_size: int) -> None:
-    values = _means([losses])
-    if all(map(math.isfinite, values.values())):
+def _record(trainer: Trainer, step: int, pairs: UnpairedImages, config: TrainConfig) -> Record:
+    """What the loop tells of ``step``; UserError if the window holds losses that are not finite."""
+    if all(step % every for every in (config.log_every, config.sample_every, config.save_every, config.steps)):
+        return Record(step, losses=None)
+    names, losses = list(trainer.window[0]), _losses(trainer)
+    if trainer.fabric.is_global_zero:
+        _check_finite(step, names, losses, pairs, config)
+    if step % config.log_every and step != config.steps:
+        return Record(step, losses=None)
+    trainer.window.clear()
+    means = dict(zip(names, losses.mean(dim=0).tolist(), strict=True))
+    return Record(step, means, saturated=means["discriminator"] < SATURATED)
+
+
+def _losses(trainer: Trainer) -> Tensor:
+    """The losses of the window (steps, losses), averaged over processes, in one transfer from the device."""
+    table = torch.stack([torch.stack([loss.float() for loss in losses.values()]) for losses in trainer.window])
+    return trainer.fabric.all_reduce(table).cpu()
+
+
+def _check_finite(step: int, names: Sequence[str], losses: Tensor, pairs: UnpairedImages, config: TrainConfig) -> None:
+    """UserError for the first row of ``losses`` (steps, names), of which ``step`` is the last, that is not finite."""
+    diverged = (~losses.isfinite()).any(dim=1).nonzero().flatten().tolist()
+    if not diverged:
         return
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-    indices = range((step - 1) * batch_size, step * batch_size)
+    first = step - len(losses) + 1 + diverged[0]
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, losses[diverged[0]].tolist(), strict=True))
+    batch = len(pairs) // config.steps
+    indices = range((first - 1) * batch, first * batch)
     files = ", ".join(str(pairs.file(domain, index)) for index in indices for domain in (0, 1))
     raise UserError(
-        f"step {step}: the training diverged ({shown}) at {files}; lower train.generator_lr, "
+        f"step {first}: the training diverged ({shown}) at {files}; lower train.generator_lr, "
         "train.discriminator_lr or the weight of the contrast, or use train.precision 32-true"
     )
 
 
-def _means(window: Sequence[dict[str, Tensor]]) -> dict[str, float]:
-    """The mean of every loss, in one transfer from the device."""
-    names = list(window[0])
-    table = torch.stack([torch.stack([losses[name].float() for name in names]) for losses in window])
-    return dict(zip(names, table.mean(dim=0).tolist(), strict=True))
+def _side_by_side(a: Tensor, b: Tensor) -> Tensor:
+    """``a_0, b_0, a_1, b_1, ...``: the images of one process stay one stretch of those of all, as patches are drawn."""
+    return torch.stack([a, b], dim=1).flatten(0, 1)  # (B, 2, 3, H, W) -> (2B, 3, H, W)
 
 
 def _adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:

@@ -1,7 +1,11 @@
 """Translating images of any size with a trained generator."""
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from threading import Lock
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +15,12 @@ from gcl.data import to_pixels, to_signed, to_tensor
 from gcl.errors import UserError
 from gcl.images import check_stems, list_images, save_png
 from gcl.networks import Generator
+
+MOST_AT_ONCE = 8
+"""Images that a folder's translation works on at the same time, at most."""
+
+LARGE = 1024 * 1024
+"""Pixels from which on an image is translated while no other large one is."""
 
 
 @torch.inference_mode()
@@ -52,20 +62,40 @@ def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
 def translate_folder(generator: Generator, source: Path, target: Path, device: torch.device) -> Iterator[Path]:
     """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
 
-    Yields each path when it is written. UserError if there is nothing to translate or an image cannot be read.
+    Yields each path, in order, when it is written. Several images are worked on at once, one a core, so that no device
+    waits for files. UserError if there is nothing to translate or an image cannot be read; what was begun before is
+    then still written.
     """
     images = find_images(source)
     if not images:
         raise UserError(f"{source}: no images to translate")
-    for path, name in zip(images, translated_names(images, source), strict=True):
-        translate_file(generator, path, target / name, device)
-        yield target / name
+    targets = [target / name for name in translated_names(images, source)]
+    generator, alone = generator.to(device).eval(), Lock()
+
+    def translate(path: Path, written: Path) -> Path:
+        _translate(generator, path, written, device, alone)
+        return written
+
+    # Two images on a core each are done before one after the other on two cores.
+    pool = ThreadPoolExecutor(min(os.cpu_count(), MOST_AT_ONCE), initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(translate, images, targets)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def translate_file(generator: Generator, source: Path, target: Path, device: torch.device) -> None:
     """Writes the translation of one image to the PNG ``target``. UserError if the image cannot be read."""
-    generator = generator.to(device).eval()
-    signed = to_signed(to_tensor(source)).unsqueeze(0).to(device)  # (1, 3, H, W)
-    pixels = to_pixels(translate_image(generator, signed))[0].permute(1, 2, 0)  # (H, W, 3)
+    _translate(generator.to(device).eval(), source, target, device, nullcontext())
+
+
+def _translate(
+    generator: Generator, source: Path, target: Path, device: torch.device, alone: AbstractContextManager
+) -> None:
+    """Large images hold ``alone``, since a few of them at once could fill the memory."""
+    pixels = to_tensor(source)
+    with alone if pixels[0].numel() > LARGE else nullcontext():
+        signed = to_signed(pixels).unsqueeze(0).to(device)  # (1, 3, H, W)
+        translated = to_pixels(translate_image(generator, signed))[0].permute(1, 2, 0).cpu()  # (H, W, 3)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_png(pixels.cpu().numpy(), target)
+    save_png(translated.numpy(), target)

@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from lightning_fabric import Fabric
+
 from gcl.config import Params
 from gcl.encoders import BUNDLED
 from gcl.errors import UserError
@@ -22,12 +24,13 @@ FINGERPRINT = "fingerprint"
 
 
 def run_ablation(
-    params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool = False
+    fabric: Fabric, params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool = False
 ) -> None:
     """Fills ``target``/seed_N for every seed of the variant ``name``.
 
     Seeds that an earlier call finished stay and an unfinished training is gone on from, unless ``restart``. The first
-    seed of the variant ``main`` is the main run's, which other stages make.
+    seed of the variant ``main`` is the main run's, which other stages make. Called as
+    :func:`pipeline.train.run_training` is.
     """
     if name not in params.ablate.variants:
         known = ", ".join(params.ablate.variants) or "none"
@@ -40,10 +43,12 @@ def run_ablation(
     for seed, folder in folders.items():
         if restart:
             shutil.rmtree(folder, ignore_errors=True)
-        _run(variant.with_seed(seed), name, prepared, folder, unfinished / f"{name}_seed_{seed}", restart)
+        _run(fabric, variant.with_seed(seed), name, prepared, folder, unfinished / f"{name}_seed_{seed}", restart)
 
 
-def _run(params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool) -> None:
+def _run(
+    fabric: Fabric, params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool
+) -> None:
     made_from = _fingerprint(params, read_manifest(prepared).sha256)
     if _finished(target, made_from):
         announce(f"{name}, seed {params.train.seed}: finished before")
@@ -51,7 +56,7 @@ def _run(params: Params, name: str, prepared: Path, target: Path, unfinished: Pa
     announce(f"{name}, seed {params.train.seed}:")
     with replaced_folder(target) as folder:
         model, translated, run_file = folder / "model", folder / "translated", folder / "run.json"
-        run_training(params, prepared, model, folder, run_file, unfinished, name, restart)
+        run_training(fabric, params, prepared, model, folder, run_file, unfinished, name, restart)
         translate(params.train.accelerator, model, prepared / "testA", translated)
         run_evaluation(params, prepared, translated, folder, run_file, name)
         (folder / FINGERPRINT).write_text(made_from + "\n", encoding="utf-8")

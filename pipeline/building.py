@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
+from lightning_fabric import Fabric, seed_everything
 
 from gcl.config import CutConfig, EncoderConfig, GraphConfig, Params, TrainConfig
 from gcl.contrasts import GraphContrast, PatchContrast
@@ -18,7 +18,8 @@ from gcl.training import Trainer
 
 
 def build_trainer(params: Params, fabric: Fabric) -> Trainer:
-    """The networks, losses and optimisers that ``params`` describe, freshly initialised."""
+    """The networks, losses and optimisers that ``params`` describe, freshly initialised from train.seed."""
+    seed_everything(params.train.seed, verbose=False)
     # The networks come first: the same seed gives them the same weights whatever they are contrasted by.
     generator = Generator(**params.generator.model_dump())
     discriminator = Discriminator(**params.discriminator.model_dump())
@@ -33,11 +34,11 @@ def build_trainer(params: Params, fabric: Fabric) -> Trainer:
     )
 
 
-def training_pairs(config: TrainConfig, prepared: Path) -> UnpairedImages:
-    """The training images of ``prepared``, as many pairs as the steps need."""
+def training_pairs(config: TrainConfig, prepared: Path, processes: int) -> UnpairedImages:
+    """The training images of ``prepared``, as many pairs as the steps of all ``processes`` need."""
     return UnpairedImages(
         (list_images(prepared / "trainA"), list_images(prepared / "trainB")),
-        length=config.steps * config.batch_size,
+        length=config.steps * config.batch_size * processes,
         seed=config.seed,
         load_size=config.load_size,
         crop_size=config.crop_size,

@@ -16,6 +16,8 @@ import typer
 from gcl.errors import UserError
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from gcl.config import Params
 
 app = typer.Typer(
@@ -73,9 +75,13 @@ def train(
 ):
     """Train the translation model; writes curves and sample grids on the way. Goes on where a killed call stopped."""
     numbers = _read(params)
+    from pipeline.processes import on_all_devices
     from pipeline.train import run_training
 
-    run_training(numbers, prepared, model, reports, run_file, unfinished / "train", restart=restart)
+    def work(fabric: "Fabric") -> None:
+        run_training(fabric, numbers, prepared, model, reports, run_file, unfinished / "train", restart=restart)
+
+    on_all_devices(numbers.train, prepared, work)
 
 
 @app.command()
@@ -146,8 +152,12 @@ def ablate(
     """Train, translate and evaluate one variant, once a seed; what a killed call finished stays."""
     numbers = _read(params)
     from pipeline.ablate import run_ablation
+    from pipeline.processes import on_all_devices
 
-    run_ablation(numbers, variant, prepared, ablations / variant, unfinished, restart)
+    def work(fabric: "Fabric") -> None:
+        run_ablation(fabric, numbers, variant, prepared, ablations / variant, unfinished, restart)
+
+    on_all_devices(numbers.train, prepared, work)
 
 
 @app.command()

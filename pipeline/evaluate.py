@@ -26,7 +26,7 @@ from gcl.overlap import intersection_over_union, mean_over_present
 from gcl.scenes import CLASSES
 from gcl.segmenter import load_segmenter, segment
 from pipeline.console import announce
-from pipeline.devices import make_fabric
+from pipeline.devices import one_device
 from pipeline.numbers import rounded, shown
 from pipeline.tracking import run_identity, saved_run, tracked
 
@@ -68,7 +68,7 @@ def run_evaluation(
     params: Params, prepared: Path, translated: Path, reports: Path, run_file: Path, variant: str = MAIN
 ) -> None:
     """Evaluates, writes metrics.json, evaluation.json and per_image.csv, and logs to the training's MLflow run."""
-    device = make_fabric(params.train.accelerator).device.type
+    device = one_device(params.train.accelerator).type
     results = evaluate(params.evaluate, prepared, translated, device)
     reports.mkdir(parents=True, exist_ok=True)
     numbers = {result.measurement.name: rounded(result.measurement.value) for result in results}

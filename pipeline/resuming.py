@@ -14,7 +14,7 @@ from gcl.states import State, newest_state, save_state
 from pipeline.console import announce
 from pipeline.params import flatten
 
-FORMAT = 1
+FORMAT = 2
 """Of the contents of a state; another one starts afresh."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from lightning_fabric import seed_everything
+from lightning_fabric import Fabric
 from rich.progress import TextColumn
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
@@ -27,11 +27,10 @@ from gcl.files import digest, replaced_folder, write_whole
 from gcl.images import list_images, save_png
 from gcl.manifest import Manifest, read_manifest
 from gcl.states import State
-from gcl.training import Record, Trainer, train
+from gcl.training import Record, Trainer
 from gcl.translation import translate_image
-from pipeline.building import build_trainer, training_pairs
 from pipeline.console import announce, bar, console
-from pipeline.devices import make_fabric
+from pipeline.processes import begin_training
 from pipeline.resuming import Unfinished, stopping_between_steps
 from pipeline.tracking import Run, SavedRun, run_identity, save_run, tracked
 
@@ -45,6 +44,7 @@ SATURATION_WARNING = (
 
 
 def run_training(
+    fabric: Fabric,
     params: Params,
     prepared: Path,
     model: Path,
@@ -56,20 +56,23 @@ def run_training(
 ) -> None:
     """Trains on ``prepared`` as an MLflow run of that ``variant``, whose id is kept in ``run_file``.
 
+    Called in the first of the processes of ``fabric``, inside :func:`pipeline.processes.on_all_devices`.
+
     Writes the ``model`` folder and, into ``reports``, curves.csv and the grids in samples/. What an interrupted call
     left in the folder ``unfinished`` is gone on from, unless ``restart``.
     """
     manifest = read_manifest(prepared)
     _check_crop(manifest, params.train.crop_size)
-    seed_everything(params.train.seed, verbose=False)
-    trainer = build_trainer(params, make_fabric(params.train.accelerator, params.train.precision))
-    saved = Unfinished(unfinished, {"data.sha256": manifest.sha256, **_read_by_training(params)})
+    made_from = {"data.sha256": manifest.sha256, "processes": fabric.world_size, **_read_by_training(params)}
+    saved = Unfinished(unfinished, made_from)
     state = saved.find(restart)
     known = None if state is None else SavedRun(**state.contents["run"])
+    trained = (0, None) if state is None else (state.step, state.contents["trainer"])
+    trainer, records = begin_training(fabric, params, prepared, *trained)
     # The folders come first: better to fail on a missing permission now than after the training.
     with replaced_folder(model) as folder, tracked(run_identity(params, manifest, variant), known) as run:
         run.log_params(params.read())
-        seconds = _train(trainer, params.train, prepared, reports, run, saved, state)
+        seconds = _train(trainer, records, params.train, prepared, reports, run, saved, state)
         _save(trainer, params, manifest, folder)
         run.log_metrics({"training_seconds": seconds}, params.train.steps)
         for path in sorted(folder.glob("[!.]*")):
@@ -81,6 +84,7 @@ def run_training(
 
 def _train(
     trainer: Trainer,
+    records: Iterator[Record],
     config: TrainConfig,
     prepared: Path,
     reports: Path,
@@ -95,9 +99,8 @@ def _train(
     samples = Samples(reports / "samples", unfinished.samples, start)
     logged = run.last_step("discriminator") if start else 0
     begun = time.monotonic() - contents.get("seconds", 0.0)
-    records = train(trainer, training_pairs(config, prepared), config, start, contents.get("trainer"))
     with stopping_between_steps() as stop:
-        for record in _with_progress(records, start, config.steps, config.batch_size):
+        for record in _with_progress(records, start, config.steps, config.batch_size * trainer.fabric.world_size):
             if record.losses is not None:
                 curves.add(record)
                 if record.step > logged:
@@ -185,13 +188,13 @@ def _check_crop(manifest: Manifest, crop_size: int) -> None:
                 )
 
 
-def _with_progress(records: Iterable[Record], start: int, steps: int, batch_size: int) -> Iterator[Record]:
-    """Draws step, speed, time left and losses; without a terminal, a line every tenth of the way."""
+def _with_progress(records: Iterable[Record], start: int, steps: int, images: int) -> Iterator[Record]:
+    """Draws step, speed by ``images`` a step, time left, losses; without a terminal, a line every tenth of the way."""
     losses, started, warned = "", time.monotonic(), False
     with bar(TextColumn("{task.fields[speed]:.3g} images/s  {task.fields[losses]}")) as progress:
         task = progress.add_task("training", total=steps, completed=start, losses="", speed=0.0)
         for record in records:
-            speed = (record.step - start) * batch_size / (time.monotonic() - started)
+            speed = (record.step - start) * images / (time.monotonic() - started)
             if record.losses is not None:
                 losses = "  ".join(f"{name} {value:.3f}" for name, value in record.losses.items())
             progress.update(task, completed=record.step, losses=losses, speed=speed)
@@ -210,7 +213,8 @@ def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) ->
         # Where it lies belongs to one machine.
         sections["encoder"]["weights"] = f"{params.encoder.weights.name} (sha256 {digest(params.encoder.weights)})"
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
-    origin = {"data_sha256": manifest.sha256, "versions": versions, "threads": torch.get_num_threads()}
+    machine = {"threads": torch.get_num_threads(), "processes": trainer.fabric.world_size}
+    origin = {"data_sha256": manifest.sha256, "versions": versions, **machine}
     save_generator(folder, trainer.translator, {**sections, **origin})
     save_weights(trainer.contrast.loss, folder / "contrast.safetensors")
 

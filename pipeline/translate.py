@@ -13,7 +13,7 @@ from gcl.images import SUFFIXES
 from gcl.networks import Generator
 from gcl.translation import find_images, translate_file, translate_folder, translated_names
 from pipeline.console import announce, progress_bar
-from pipeline.devices import make_fabric
+from pipeline.devices import one_device
 
 
 def translate(accelerator: str, model: Path, source: Path, target: Path) -> None:
@@ -24,7 +24,7 @@ def translate(accelerator: str, model: Path, source: Path, target: Path) -> None
     """
     if not source.exists():
         raise UserError(f"{source}: no such file or folder")
-    generator, device = load_generator(model), make_fabric(accelerator).device
+    generator, device = load_generator(model), one_device(accelerator)
     if source.is_dir():
         _translate_all(generator, source, target, device)
     else:

@@ -28,15 +28,15 @@ STEPS = 20
 
 
 class Training:
-    """One training of the tiny configuration in a folder of its own."""
+    """One training of the tiny configuration, in a folder of its own and on so many devices."""
 
-    def __init__(self, folder: Path, prepared: Path, steps: int):
+    def __init__(self, folder: Path, prepared: Path, steps: int, devices: int = 1):
         self.folder, self.prepared = folder, prepared
         folder.mkdir()
         params = read_mapping(ROOT / "params.yaml")
         for section, values in TINY.items():
             params[section].update(values)
-        params["train"].update(TURNED, steps=steps)
+        params["train"].update(TURNED, steps=steps, devices=devices)
         YAML(typ="safe").dump(params, folder / "params.yaml")
 
     @property

@@ -83,3 +83,12 @@ def test_list_images_passes_over_other_and_hidden_files(tmp_path):
         Image.new("RGB", (4, 4)).save(tmp_path / name, format="PNG")
     (tmp_path / "folder.png").mkdir()
     assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png"]
+
+
+def test_processes_share_every_step_without_overlap(pairs):
+    one = batches(pairs(length=18), batch_size=6, workers=0, start=1)
+    shares = [batches(pairs(length=18), batch_size=2, workers=0, start=1, rank=rank, processes=3) for rank in range(3)]
+    assert len(one) == len(shares[0]) > 0
+    for (a, b), *own in zip(one, *shares, strict=True):
+        assert torch.equal(torch.cat([share[0] for share in own]), a)
+        assert torch.equal(torch.cat([share[1] for share in own]), b)

@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 
 from gcl.errors import UserError
 from gcl.manifest import read_manifest
+from pipeline.devices import make_fabric
 from pipeline.evaluate import run_evaluation
 from pipeline.params import parse_params
 from pipeline.prepare import prepare
@@ -39,7 +40,7 @@ def experiment(settings, photographs, tmp_path, monkeypatch):
         data, model, translated = (tmp_path / name for name in ("prepared", "model", "translated"))
         reports, run_file = tmp_path / "reports", tmp_path / "run.json"
         prepare(params.data, data)
-        run_training(params, data, model, reports, run_file, tmp_path / "unfinished")
+        run_training(make_fabric(params.train), params, data, model, reports, run_file, tmp_path / "unfinished")
         translate("cpu", model, data / "testA", translated)
         run_evaluation(params, data, translated, reports, run_file)
         write_report(params, data, model, translated, reports)

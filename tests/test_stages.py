@@ -15,7 +15,7 @@ WITHOUT_EFFECT = {
     "gcl/errors.py": "messages",
     "gcl/published_weights.py": "where weights come from, not what they are",
     "pipeline/console.py": "what is printed",
-    "pipeline/devices.py": "messages",
+    "pipeline/devices.py": "what it reads is in the stage's params, and messages",
     "gcl/public_datasets.py": "what is chosen of it is in the stage's params",
     "gcl/states.py": "what a killed training goes on from, bit for bit",
     "gcl/weight_checks.py": "messages",

@@ -175,12 +175,16 @@ def test_saturation_is_the_mean_discriminator_loss_below_a_hundredth(config, tmp
 def test_a_diverged_loss_stops_the_loop(config, tmp_path, save_images):
     save_images(tmp_path / "A", 2, size=(32, 32))
     files = list_images(tmp_path / "A")
-    settings = config(steps=4, log_every=2)
-    pairs = UnpairedImages((files, files), 4, seed=0, load_size=32, crop_size=32, flip=False)
+    # A state is saved after step 3, the curves are written at step 5.
+    settings = config(steps=10, log_every=5, save_every=3)
+    pairs = UnpairedImages((files, files), 10, seed=0, load_size=32, crop_size=32, flip=False)
     trainer = make_trainer(settings)
+    records = train(trainer, pairs, settings)
+    assert next(records).step == 1
     with torch.no_grad():
         next(trainer.networks["generator"].parameters()).fill_(float("nan"))
+    assert next(records).step == 2
     with pytest.raises(
-        UserError, match=r"step 1: the training diverged \(discriminator nan.*image_\d.png, .*image_\d.png; lower"
+        UserError, match=r"step 2: the training diverged \(discriminator nan.*image_\d.png, .*image_\d.png; lower"
     ):
-        list(train(trainer, pairs, settings))
+        next(records)

@@ -1,0 +1,103 @@
+"""One training by several processes: the first leads and does whatever else there is, the others train along."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from gcl.config import Params, TrainConfig
+from gcl.errors import UserError
+from gcl.training import Record, Trainer, train
+from pipeline.building import build_trainer, training_pairs
+from pipeline.devices import make_fabric
+
+
+def on_all_devices(config: TrainConfig, prepared: Path, work: Callable[[Fabric], None]) -> None:
+    """Starts a process for every device and calls ``work`` in the first; the others join the trainings it begins.
+
+    UserError if a process is lost; then none is left behind.
+    """
+    fabric = make_fabric(config)
+    if fabric.local_rank:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    with _ending_the_others(fabric):
+        fabric.launch()
+        if fabric.is_global_zero:
+            work(fabric)
+            fabric.broadcast(None)
+        else:
+            _follow(fabric, prepared)
+
+
+def begin_training(
+    fabric: Fabric, params: Params, prepared: Path, start: int, state: dict[str, Any] | None
+) -> tuple[Trainer, Iterator[Record]]:
+    """The trainer of ``params`` and the records of its steps after ``start``, from its ``state`` then.
+
+    The processes that train along begin as well.
+    """
+    fabric.broadcast((params, start, state))
+    return _training(fabric, params, prepared, start, state)
+
+
+def _training(
+    fabric: Fabric, params: Params, prepared: Path, start: int, state: dict[str, Any] | None
+) -> tuple[Trainer, Iterator[Record]]:
+    trainer = build_trainer(params, fabric)
+    pairs = training_pairs(params.train, prepared, fabric.world_size)
+    return trainer, train(trainer, pairs, params.train, start, state)
+
+
+def _follow(fabric: Fabric, prepared: Path) -> None:
+    # The first process decides when to stop, and saves before.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    while (begun := fabric.broadcast(None)) is not None:
+        params, start, state = begun
+        _, records = _training(fabric, params, prepared, start, state)
+        for _ in records:
+            pass
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process soon after its parent, even where it waits for others on a device."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+@contextmanager
+def _ending_the_others(fabric: Fabric) -> Iterator[None]:
+    """Whatever ends the block, no process that Fabric started outlives it; UserError if one was lost."""
+    others: list[Popen] = getattr(fabric.strategy.launcher, "procs", [])
+    try:
+        yield
+    except RuntimeError as error:
+        # torch has no class of its own for it.
+        if "Connection closed by peer" not in str(error):
+            raise
+        raise UserError(_loss(others)) from error
+    finally:
+        if sys.exception() is not None:
+            for process in others:
+                process.kill()
+        for process in others:
+            process.wait()
+
+
+def _loss(others: Sequence[Popen]) -> str:
+    # The connection breaks before the process is seen to have ended.
+    deadline = time.monotonic() + 2
+    while all(process.poll() is None for process in others) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    ended = [f"{rank} (status {other.returncode})" for rank, other in enumerate(others, 1) if other.returncode]
+    which = f"process {', '.join(ended)}" if ended else "another process"
+    return f"{which} of the training ended, and so do the others; the same command goes on from the last state"

@@ -1,0 +1,79 @@
+"""Training in two processes on the CPU: what they learn, who writes, and what happens when one is lost."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gcl.config import DataConfig
+from gcl.errors import UserError
+from pipeline.devices import make_fabric
+from pipeline.params import read_mapping
+from pipeline.prepare import prepare
+from tests.kills import Training
+from tests.project import ROOT, TINY
+from tests.two_processes import learn
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes") / "prepared"
+    prepare(DataConfig(**read_mapping(ROOT / "params.yaml")["data"] | TINY["data"]), folder)
+    return folder
+
+
+def test_two_processes_learn_what_one_learns_from_all_their_images(prepared, tmp_path):
+    command = [sys.executable, "-m", "tests.two_processes", prepared, tmp_path / "two.safetensors"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    two, one = load_file(tmp_path / "two.safetensors"), learn(prepared, devices=1, batch_size=2)
+    assert two.keys() == one.keys()
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, atol=1e-7, rtol=0)
+
+
+def wait_for_new_state(training, process):
+    """Until the training has saved, in this call, what it can go on from."""
+    before = set(training.states.glob("step_*"))
+    while not set(training.states.glob("step_*")) - before:
+        assert process.poll() is None, (training.folder / "log").read_text()
+        time.sleep(0.05)
+
+
+def test_a_lost_or_stopped_process_stops_all_and_the_same_command_goes_on(prepared, tmp_path):
+    undisturbed, disturbed = (
+        Training(tmp_path / name, prepared, steps=60, devices=2) for name in ("undisturbed", "disturbed")
+    )
+    undisturbed.finish()
+
+    process = disturbed.start()
+    wait_for_new_state(disturbed, process)
+    (other,) = psutil.Process(process.pid).children()
+    other.kill()
+    assert process.wait() != 0
+    # Ours, or Lightning's where its watch was quicker.
+    log = (disturbed.folder / "log").read_text()
+    assert "process 1 (status -9) of the training ended" in log or "terminated with code -9" in log
+    assert "Traceback" not in log
+
+    process = disturbed.start()
+    wait_for_new_state(disturbed, process)
+    (other,) = psutil.Process(process.pid).children()
+    process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    assert not other.is_running()
+    assert "stopped after step" in (disturbed.folder / "log").read_text()
+
+    disturbed.finish()
+    assert disturbed.results() == undisturbed.results()
+    # A run that Lightning's watch ended by SIGKILL is gone on with as well: one run, every step once.
+    assert disturbed.logged() == undisturbed.logged() == (["FINISHED"], list(range(4, 61, 4)))
+
+
+def test_devices_that_are_not_there_are_told_with_all_that_was_asked(config):
+    with pytest.raises(UserError, match=r"train.accelerator cuda, train.devices 2, .*: .*"):
+        make_fabric(config(accelerator="cuda", devices=2))

@@ -1,0 +1,40 @@
+"""A short training in as many processes as asked for: ``python -m tests.two_processes PREPARED TARGET`` runs two."""
+
+import sys
+from pathlib import Path
+
+from lightning_fabric import Fabric
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gcl.training import train
+from pipeline.building import build_trainer, training_pairs
+from pipeline.params import parse_params, read_mapping
+from tests.project import ROOT, TINY
+
+STEPS = 20
+
+
+def learn(prepared: Path, devices: int, batch_size: int) -> dict[str, Tensor]:
+    """All weights after 20 steps in float64: in float32, Adam soon enlarges the rounding by which sums differ."""
+    sections = read_mapping(ROOT / "params.yaml")
+    for section, values in TINY.items():
+        sections[section].update(values)
+    sections["train"].update(steps=STEPS, batch_size=batch_size)
+    params = parse_params(sections, "params.yaml")
+    fabric = Fabric(accelerator="cpu", devices=devices, precision="64-true")
+    fabric.launch()
+    trainer = build_trainer(params, fabric)
+    for _ in train(trainer, training_pairs(params.train, prepared, fabric.world_size), params.train):
+        pass
+    networks = trainer.state()["weights"]
+    weights = {
+        f"{name}.{key}": value.contiguous() for name, network in networks.items() for key, value in network.items()
+    }
+    if fabric.is_global_zero and devices > 1:
+        save_file(weights, sys.argv[2])
+    return weights
+
+
+if __name__ == "__main__":
+    learn(Path(sys.argv[1]), devices=2, batch_size=1)
