@@ -1,6 +1,7 @@
 """Peak memory: of a CUDA device by torch's own count, else the resident memory of a process that does nothing else."""
 
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -34,7 +35,7 @@ def memory_rise(call: Callable[[], object], device: torch.device) -> int | None:
 
 def in_new_process(function: Callable[..., Result], *arguments: object) -> Result:
     """``function`` of picklable ``arguments`` in a process of its own; BrokenProcessPool if that is killed."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), _silence) as pool:
         return pool.submit(function, *arguments).result()
 
 
@@ -48,3 +49,8 @@ def free_memory(device: torch.device) -> int:
 def _resident(field: str) -> int:
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
+
+
+def _silence() -> None:
+    """As the command line does, before the process imports torch-geometric."""
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
