@@ -10,7 +10,9 @@ from typing import TypeVar
 
 import torch
 
-STATUS, FORGET_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+PROCESS, MACHINE = Path("/proc/self/status"), Path("/proc/meminfo")
+FORGET_PEAK = Path("/proc/self/clear_refs")
+"""A 5 written here makes the resident memory of now its own peak."""
 
 Result = TypeVar("Result")
 
@@ -28,9 +30,9 @@ def memory_rise(call: Callable[[], object], device: torch.device) -> int | None:
     if not FORGET_PEAK.exists():
         return None
     FORGET_PEAK.write_text("5")
-    before = _resident("VmRSS")
+    before = _bytes(PROCESS, "VmRSS")
     call()
-    return _resident("VmHWM") - before
+    return _bytes(PROCESS, "VmHWM") - before
 
 
 def in_new_process(function: Callable[..., Result], *arguments: object) -> Result:
@@ -40,14 +42,16 @@ def in_new_process(function: Callable[..., Result], *arguments: object) -> Resul
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free: on a CUDA device, else in the machine."""
+    """Bytes that are free: on a CUDA device, else in the machine; all of its bytes where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if MACHINE.exists():
+        return _bytes(MACHINE, "MemAvailable")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _resident(field: str) -> int:
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
+def _bytes(file: Path, field: str) -> int:
+    line = next(line for line in file.read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
 
 

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import torch
 
-from pipeline.benchmarks.timing import Timing, interleaved
+from pipeline.benchmarks.timing import interleaved, seconds_of
 
 STAGES = ("prepare", "train", "translate", "evaluate", "report", "variants", "ablate", "compare")
 """The modules of the stages in dvc.yaml."""
@@ -24,25 +25,22 @@ def measure_startup() -> dict[str, object]:
     if obstacle is None:
         commands["dvc repro"] = ("-m", "dvc", "repro")
     commands |= {f"gcl {stage}": _imports(stage) for stage in STAGES}
-    result = {name: timing.read() for name, timing in _times(commands, BUDGET).items()}
+    calls = {name: _in_child(arguments) for name, arguments in commands.items()}
+    result = {name: timing.read() for name, timing in interleaved(calls, torch.device("cpu"), BUDGET).items()}
     return result if obstacle is None else {**result, "dvc repro": {"skipped": obstacle}}
 
 
 def import_seconds(stage: str) -> float:
-    """What one process of a stage takes outside its work."""
-    return _times({stage: _imports(stage)}, budget=0, least=1)[stage].seconds
+    """What one process of a stage takes outside its work, measured once."""
+    return seconds_of(_in_child(_imports(stage)), torch.device("cpu"))
 
 
 def _imports(stage: str) -> tuple[str, str]:
     return "-c", f"import pipeline.{stage}"
 
 
-def _times(commands: dict[str, tuple[str, ...]], budget: float, least: int = 3) -> dict[str, Timing]:
-    def call(arguments: tuple[str, ...]):
-        return lambda: subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
-
-    calls = {name: call(arguments) for name, arguments in commands.items()}
-    return interleaved(calls, torch.device("cpu"), budget, least)
+def _in_child(arguments: tuple[str, ...]) -> Callable[[], object]:
+    return lambda: subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
 
 
 def _why_dvc_would_run() -> str | None:

@@ -64,5 +64,4 @@ def seconds_of(call: Callable[[], object], device: torch.device) -> float:
 
 def wait_for(device: torch.device) -> None:
     """Returns when everything that was sent to ``device`` is done."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize()
+    torch.get_device_module(device).synchronize()
