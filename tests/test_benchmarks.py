@@ -55,7 +55,7 @@ def test_the_sparse_graph_loss_equals_the_dense_one():
     assert 0.1 < graphs["dense"][0].density < 0.9
     torch.testing.assert_close(loss["sparse"], loss["dense"], atol=1e-5, rtol=0)
     for mine, its in zip(gradients["sparse"], gradients["dense"], strict=True):
-        torch.testing.assert_close(mine, its, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(mine, its, atol=1e-6, rtol=0)
 
 
 def test_feature_maps_have_a_position_for_every_patch():
