@@ -54,6 +54,16 @@ class Network(StrEnum):
     segmenter = "segmenter"
 
 
+class Part(StrEnum):
+    """What `gcl bench` measures."""
+
+    graph_loss = "graph-loss"
+    step = "step"
+    translation = "translation"
+    evaluation = "evaluation"
+    startup = "startup"
+
+
 @app.command()
 def prepare(params: ParamsFile = PARAMS, target: Annotated[Path, typer.Option(help="Folder to fill.")] = PREPARED):
     """Draw or import the data set: decoded once, upright, 8-bit RGB PNG, with a manifest."""
@@ -218,6 +228,27 @@ def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .on
 
     difference = export_onnx(load_generator(model), onnx)
     announce(f"exported, differs by at most {difference:.1g}: {onnx}")
+
+
+@app.command()
+def bench(
+    parts: Annotated[list[Part] | None, typer.Argument(help="What to measure; everything if nothing is named.")] = None,
+    params: ParamsFile = PARAMS,
+    output: Annotated[Path | None, typer.Option("--output", help="JSON file for the numbers.")] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only tell how long `dvc repro` takes here with these parameters.")
+    ] = False,
+):
+    """Measure this machine: the graph loss, training steps, translation, evaluation, start-up. Wants it to itself."""
+    numbers = _read(params)
+    from pipeline.bench import bench, bench_estimate
+
+    if estimate and parts:
+        raise UserError(f"--estimate measures what it needs; leave out {' '.join(parts)}")
+    if estimate:
+        bench_estimate(numbers, PREPARED, output)
+    else:
+        bench(numbers, parts or list(Part), output)
 
 
 @app.command()

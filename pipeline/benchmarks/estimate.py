@@ -1,0 +1,166 @@
+"""How long an experiment will take on this machine: a few real steps, images and scenes, times their numbers."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean
+from tempfile import TemporaryDirectory
+
+import torch
+
+from gcl.config import MAIN, Params
+from gcl.manifest import read_manifest
+from gcl.networks import Generator
+from gcl.scenes import draw_scene
+from gcl.training import train
+from gcl.translation import find_images, translate_folder
+from pipeline.benchmarks.evaluation import evaluation_time
+from pipeline.benchmarks.settings import drawn_data, offline
+from pipeline.benchmarks.startup import import_seconds
+from pipeline.benchmarks.timing import interleaved, wait_for
+from pipeline.building import build_trainer, training_pairs
+from pipeline.devices import make_fabric
+
+IMAGES = 4
+"""Drawn a domain."""
+
+BUDGET = 2.0
+"""Seconds of measured steps a variant."""
+
+WARM_UP = 2
+"""Steps that are not measured."""
+
+UNKNOWN_COUNTS = {"trainB": 1000, "testA": 100}
+"""Images a split, where they are known only after a download."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds: of a stage's start, a prepared image, a step by variant, a translated image, a whole evaluation.
+
+    None is what cannot be measured beforehand: importing, and the evaluation with downloaded features.
+    """
+
+    start: float
+    prepared_image: float | None
+    steps: Mapping[str, float]
+    translated_image: float
+    evaluation: float | None
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """The estimate for one stage, or for one variant of the ablation; None where it is not known."""
+
+    stage: str
+    seconds: float | None
+    sum: str
+    """What was added up, for people."""
+
+
+def estimate(params: Params, prepared: Path) -> list[StageTime]:
+    """The stages of `dvc repro` with ``params``; ``prepared`` tells the number of images, if it is there."""
+    counts = image_counts(params, prepared)
+    with offline(params) as local, drawn_data(params, IMAGES, IMAGES) as drawn:
+        variants = {MAIN: local} | {name: local.variant(name) for name in params.ablate.variants if name != MAIN}
+        costs = Costs(
+            start=import_seconds("ablate"),
+            prepared_image=_drawing_seconds(params) if params.data.source == "scenes" else None,
+            steps={name: _step_seconds(variant, drawn) for name, variant in variants.items()},
+            translated_image=_translation_seconds(params, drawn),
+            evaluation=_evaluation_seconds(params, counts) if params.evaluate.features == "small" else None,
+        )
+    return stage_times(params, costs, counts["testA"])
+
+
+def image_counts(params: Params, prepared: Path) -> dict[str, int]:
+    """Images of trainB and testA: those drawn, those prepared, those in the folder, or a guess, in this order."""
+    data = params.data
+    if data.source == "scenes":
+        return {"trainB": data.scenes_train, "testA": data.scenes_test}
+    if (prepared / "manifest.json").is_file() and (manifest := read_manifest(prepared)).source == data.source:
+        return manifest.counts()
+    if data.source == "folder" and data.path.is_dir():
+        found = {split: _count(data.path / split) for split in ("trainA", "trainB", "testA")}
+        return {"trainB": found["trainB"], "testA": found["testA"] or round(data.test_share * found["trainA"])}
+    return UNKNOWN_COUNTS
+
+
+def stage_times(params: Params, costs: Costs, test_images: int) -> list[StageTime]:
+    """The stages in their order, then every variant with all its seeds."""
+    drawn = 2 * (params.data.scenes_train + params.data.scenes_test)
+    translation = test_images * costs.translated_image
+    rows = [
+        _row("prepare", costs, costs.prepared_image, f"{drawn} images", drawn),
+        _row("train", costs, costs.steps[MAIN], _steps(params, costs, MAIN), params.train.steps),
+        _row("translate", costs, costs.translated_image, f"{test_images} images", test_images),
+        _row("evaluate", costs, costs.evaluation, f"{test_images} images"),
+        StageTime("report", costs.start, "start only"),
+        StageTime("variants", costs.start, "start only"),
+    ]
+    for name in params.ablate.variants:
+        if seeds := len(params.seeds_of(name)):
+            one = params.train.steps * costs.steps[name] + translation + (costs.evaluation or 0)
+            how = f"{seeds} x ({_steps(params, costs, name)}, translate, evaluate)"
+            rows.append(_row(f"ablate@{name}", costs, one, how, seeds))
+    return [*rows, StageTime("compare", costs.start, "start only")]
+
+
+def total(rows: list[StageTime]) -> float:
+    """Seconds of all stages that are known."""
+    return sum(row.seconds for row in rows if row.seconds is not None)
+
+
+def _row(stage: str, costs: Costs, seconds: float | None, what: str, times: int = 1) -> StageTime:
+    if seconds is None:
+        return StageTime(stage, None, f"{what}: cannot be measured beforehand")
+    return StageTime(stage, costs.start + times * seconds, f"start, {what}")
+
+
+def _steps(params: Params, costs: Costs, variant: str) -> str:
+    return f"{params.train.steps} steps of {costs.steps[variant]:.3g} s"
+
+
+def _step_seconds(params: Params, prepared: Path) -> float:
+    """The mean over real steps, reading of the images included."""
+    config = params.train
+    with torch.random.fork_rng():
+        trainer = build_trainer(params, make_fabric(config.accelerator, config.precision))
+        device, ends = trainer.fabric.device, [time.perf_counter()]
+        for _ in train(trainer, training_pairs(config, prepared), config):
+            wait_for(device)
+            ends.append(time.perf_counter())
+            if len(ends) > WARM_UP + 1 and ends[-1] - ends[0] > BUDGET:
+                break
+    durations = [end - start for start, end in pairwise(ends)]
+    return mean(durations[WARM_UP:] or durations)
+
+
+def _translation_seconds(params: Params, prepared: Path) -> float:
+    device = make_fabric(params.train.accelerator).device
+    generator = Generator(**params.generator.model_dump())
+    with TemporaryDirectory() as folder:
+        call = {"images": lambda: list(translate_folder(generator, prepared / "testA", Path(folder), device))}
+        return interleaved(call, device, budget=1.0)["images"].seconds / IMAGES
+
+
+def _drawing_seconds(params: Params) -> float:
+    """Of one scene, where all cores draw."""
+    scenes = iter(range(IMAGES))
+    call = {"scene": lambda: draw_scene(params.data.seed, next(scenes), "A", params.data.size)}
+    return interleaved(call, torch.device("cpu"), budget=0)["scene"].seconds / os.cpu_count()
+
+
+def _evaluation_seconds(params: Params, counts: Mapping[str, int]) -> float:
+    """On a straight line through the times of few images and of three times as many."""
+    ratio = max(1, round(counts["trainB"] / max(counts["testA"], 1)))
+    few, more = (evaluation_time(params, ratio * test, test, 0, least=1).seconds for test in (IMAGES, 3 * IMAGES))
+    slope = max(more - few, 0) / (2 * IMAGES)
+    return few + slope * (counts["testA"] - IMAGES)
+
+
+def _count(folder: Path) -> int:
+    return len(find_images(folder)) if folder.is_dir() else 0

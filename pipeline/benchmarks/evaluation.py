@@ -1,0 +1,29 @@
+"""Evaluation in test images a second: all metrics with the bundled features, beside their yardsticks."""
+
+from gcl.config import Params
+from pipeline.benchmarks.settings import drawn_data, drawn_size
+from pipeline.benchmarks.timing import Timing, interleaved
+from pipeline.devices import make_fabric
+from pipeline.evaluate import evaluate
+
+TRAIN, TEST = 40, 40
+"""Images drawn a domain."""
+
+BUDGET = 10.0
+"""Seconds of rounds."""
+
+
+def measure_evaluation(params: Params) -> dict[str, object]:
+    """Test images a second on drawn images of the setting's size; the truth takes the translations' place."""
+    timing = evaluation_time(params, TRAIN, TEST, BUDGET)
+    speed = {**timing.read(), "images_a_second": TEST / timing.seconds}
+    return {"train": TRAIN, "test": TEST, "size": drawn_size(params), **speed}
+
+
+def evaluation_time(params: Params, train: int, test: int, budget: float, least: int = 3) -> Timing:
+    """How long the evaluation of ``test`` translations takes, with ``train`` images of B as a yardstick."""
+    config = params.evaluate.model_copy(update={"features": "small"})
+    device = make_fabric(params.train.accelerator).device
+    with drawn_data(params, train, test) as prepared:
+        call = {"evaluation": lambda: evaluate(config, prepared, prepared / "testB", device.type)}
+        return interleaved(call, device, budget, least)["evaluation"]

@@ -1,0 +1,136 @@
+"""The graph loss, forward and backward, beside the same loss over lists of edges: seconds and peak memory by size."""
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gcl.losses import GraphContrastiveLoss
+from pipeline.benchmarks.memory import free_memory, in_new_process, memory_rise
+from pipeline.benchmarks.sparse_graph_loss import SparseGraphContrastiveLoss
+from pipeline.benchmarks.timing import interleaved, seconds_of
+
+LAYERS = ((256, 64), (512, 32), (512, 32))
+"""Channels and side of VGG16's relu3_1, relu4_1 and relu4_3 on 256 pixels."""
+
+SHARED = 1 / 3
+"""How much all positions have in common: about half of the possible edges are then there, as in a trained model."""
+
+PATCHES, BATCHES = (64, 256, 1024, 4096), (1, 4, 16)
+LOSSES = ("dense", "sparse")
+
+LIMIT = 20.0
+"""Seconds: a call that would take longer is left out."""
+
+FREE_SHARE = 0.8
+"""Of the free memory: what a call may take."""
+
+BUDGET = 2.0
+"""Seconds of rounds a size."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """N patches an image, and the images of a batch."""
+
+    patches: int
+    batch: int
+
+    @property
+    def pairs(self) -> int:
+        """Of nodes: time and memory grow by them or, while they are few, more slowly."""
+        return self.batch * self.patches**2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one call: seconds, bytes where they are known; and the size it was measured at."""
+
+    size: Size
+    seconds: float
+    memory: int | None
+
+    def obstacle(self, size: Size, device: torch.device) -> str | None:
+        """Why a larger ``size`` should not be tried, by this cost times the growth of the pairs."""
+        growth, free = size.pairs / self.size.pairs, free_memory(device)
+        if self.seconds * growth > LIMIT:
+            return f"would take about {self.seconds * growth:.0f} s a call, more than {LIMIT:.0f} s"
+        if (self.memory or 0) * growth > FREE_SHARE * free:
+            return f"would need about {self.memory * growth / 2**30:.0f} GiB of {free / 2**30:.0f} GiB free"
+        return None
+
+
+class GraphLossCall:
+    """One forward and backward pass of the published graph loss, ``dense`` or ``sparse``, on drawn features.
+
+    Feature maps are those of 256 pixels, enlarged where they have fewer positions than there are patches.
+    """
+
+    def __init__(self, name: str, size: Size, device: torch.device):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            dense = GraphContrastiveLoss([channels for channels, _ in LAYERS], patches=size.patches).to(device)
+            self.loss = dense if name == "dense" else SparseGraphContrastiveLoss(dense)
+            self.inputs, self.outputs = ([_features(*layer, size, device) for layer in LAYERS] for _ in range(2))
+        for features in self.outputs:
+            features.requires_grad_()
+        self.density = math.nan
+
+    def __call__(self) -> tuple[Tensor, ...]:
+        """The gradients of the output's features and of all layers."""
+        loss, graphs = self.loss(self.inputs, self.outputs)
+        self.density = torch.stack([graph.density for graph in graphs]).mean()
+        return torch.autograd.grad(loss, [*self.outputs, *self.loss.parameters()])
+
+
+def measure_graph_loss(device: torch.device) -> list[dict[str, object]]:
+    """A row a size, from small to large; what is too slow or too large says so in the place of its numbers."""
+    sizes = sorted((Size(patches, batch) for patches in PATCHES for batch in BATCHES), key=lambda size: size.pairs)
+    known: dict[str, Cost] = {}
+    return sorted(_rows(sizes, known, device), key=lambda row: (row["patches"], row["batch"]))
+
+
+def _rows(sizes: list[Size], known: dict[str, Cost], device: torch.device) -> Iterator[dict[str, object]]:
+    for size in sizes:
+        obstacles = {name: known[name].obstacle(size, device) if name in known else None for name in LOSSES}
+        memory: dict[str, int | None] = {}
+        for name in LOSSES:
+            if obstacles[name] is None:
+                memory[name], obstacles[name] = _memory(name, size, device)
+        calls = {name: GraphLossCall(name, size, device) for name in LOSSES if obstacles[name] is None}
+        timings = interleaved(calls, device, BUDGET) if calls else {}
+        known |= {name: Cost(size, timing.seconds, memory[name]) for name, timing in timings.items()}
+        row = {name: {**timing.read(), "memory": memory[name]} for name, timing in timings.items()}
+        row |= {name: {"skipped": obstacle} for name, obstacle in obstacles.items() if obstacle is not None}
+        if len(timings) == len(LOSSES):
+            row["sparse_to_dense"] = timings["sparse"].ratio(timings["dense"])
+        if calls:
+            row["density"] = float(next(iter(calls.values())).density)
+        yield {**asdict(size), **row}
+
+
+def _memory(name: str, size: Size, device: torch.device) -> tuple[int | None, str | None]:
+    """The peak memory of a call, or why there is none."""
+    measure: Callable[[], int | None] = partial(_memory_of_call, name, size, device)
+    try:
+        return (measure() if device.type == "cuda" else in_new_process(measure)), None
+    except (torch.OutOfMemoryError, BrokenProcessPool):
+        return None, "ran out of memory"
+
+
+def _memory_of_call(name: str, size: Size, device: torch.device) -> int | None:
+    # What the first call of all loads and keeps is not the loss's.
+    small = GraphLossCall(name, Size(16, 1), device)
+    seconds_of(small, device)
+    return memory_rise(GraphLossCall(name, size, device), device)
+
+
+def _features(channels: int, side: int, size: Size, device: torch.device) -> Tensor:
+    """Features (B, C, H, W) of at least N positions."""
+    side = max(side, math.ceil(math.sqrt(size.patches)))
+    own = torch.randn(size.batch, channels, side, side, device=device)
+    return own + SHARED * torch.randn(size.batch, channels, 1, 1, device=device)

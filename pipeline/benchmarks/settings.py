@@ -1,0 +1,54 @@
+"""The settings to measure, and what they need to run without a data set and without a network."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from ruamel.yaml import YAML
+
+from gcl.checkpoints import save_weights
+from gcl.config import Params
+from gcl.encoders import PLANS, Encoder
+from pipeline.console import console
+from pipeline.params import parse_params
+from pipeline.prepare import prepare
+from pipeline.presets import PUBLISHED
+
+
+def published(params: Params) -> Params:
+    """``params`` with the values of the presets, as `gcl preset horse2zebra` writes them, on drawn images."""
+    sections = params.model_dump()
+    for name, values in YAML(typ="safe").load(PUBLISHED).items():
+        sections[name] |= values
+    sections["data"]["source"], sections["method"] = "scenes", "gcl"
+    return parse_params(sections, PUBLISHED)
+
+
+@contextmanager
+def offline(params: Params) -> Iterator[Params]:
+    """``params`` with random weights in the place of VGG16's: they decide no time, and nothing is downloaded."""
+    if params.encoder.name != "vgg16":
+        yield params
+        return
+    with TemporaryDirectory() as folder, torch.random.fork_rng():
+        weights = Path(folder) / "random.safetensors"
+        save_weights(Encoder(PLANS["vgg16"], params.encoder.layers), weights)
+        yield params.model_copy(update={"encoder": params.encoder.model_copy(update={"weights": weights})})
+
+
+@contextmanager
+def drawn_data(params: Params, train: int, test: int) -> Iterator[Path]:
+    """A prepared folder of drawn scenes of the setting's size, as many a domain as ``train`` and ``test`` say."""
+    changes = {"source": "scenes", "size": drawn_size(params), "scenes_train": train, "scenes_test": test}
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "prepared"
+        with console.capture():
+            prepare(params.data.model_copy(update=changes), target)
+        yield target
+
+
+def drawn_size(params: Params) -> int:
+    """Pixels: the side of the setting's stored images, or of its crops where each image keeps its own size."""
+    return params.data.size or params.train.crop_size

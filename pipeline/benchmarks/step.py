@@ -1,0 +1,91 @@
+"""A whole training step: its parts, its bare convolutions, and what precision and memory format gain."""
+
+from itertools import product
+from pathlib import Path
+
+import torch
+
+from gcl.config import Params
+from gcl.data import batches
+from pipeline.benchmarks.convolutions import bare, record_convolutions
+from pipeline.benchmarks.settings import drawn_data, offline
+from pipeline.benchmarks.step_parts import StepParts
+from pipeline.benchmarks.timing import interleaved
+from pipeline.building import build_trainer, training_pairs
+from pipeline.devices import make_fabric
+
+BUDGET = 10.0
+"""Seconds of rounds for the parts, and as many for the combinations."""
+
+IMAGES = 4
+"""Drawn a domain to train on."""
+
+ENDLESS = 10**6
+"""Steps: more than are ever measured."""
+
+PLAIN = "float32"
+COMBINATIONS = {
+    name + suffix: {"precision": precision, "channels_last": channels_last}
+    for (name, precision), (suffix, channels_last) in product(
+        ((PLAIN, "32-true"), ("bfloat16", "bf16-mixed")), (("", False), (", channels last", True))
+    )
+}
+"""What can be chosen for speed alone: its keys in the section train by name."""
+
+
+def measure_step(params: Params) -> dict[str, object]:
+    """The step of ``params`` on drawn images, split into parts, and in every combination of ``COMBINATIONS``."""
+    with offline(params) as local, drawn_data(params, train=IMAGES, test=2) as prepared:
+        parts = _parts(local, prepared)
+        return {
+            "crop": params.train.crop_size,
+            "batch": params.train.batch_size,
+            "precision": params.train.precision,
+            "channels_last": params.train.channels_last,
+            **_split(parts),
+            "combinations": _combinations(local, prepared),
+        }
+
+
+def _split(parts: StepParts) -> dict[str, object]:
+    """The step and its data, each part with its share of that, and the bare convolutions."""
+
+    def whole() -> None:
+        parts.data()
+        parts.step()
+
+    convolutions, calls = record_convolutions(parts.step), parts.calls()
+    every = {"step": whole, **calls, "convolutions": bare(convolutions)}
+    timings = interleaved(every, parts.fabric.device, BUDGET)
+    step, backward = timings["step"], sum(convolution.backward for convolution in convolutions)
+    return {
+        "step": step.read(),
+        "parts": {name: {**timings[name].read(), "share": timings[name].ratio(step)} for name in calls},
+        "convolutions": {
+            **timings["convolutions"].read(),
+            "forward": len(convolutions) - backward,
+            "backward": backward,
+            "step_to_convolutions": step.ratio(timings["convolutions"]),
+        },
+    }
+
+
+def _combinations(params: Params, prepared: Path) -> dict[str, dict[str, float]]:
+    """The step without its data in every combination, and how many times as fast as the plain one it is."""
+    trainings = {
+        name: _parts(params.model_copy(update={"train": params.train.model_copy(update=changes)}), prepared)
+        for name, changes in COMBINATIONS.items()
+    }
+    device = trainings[PLAIN].fabric.device
+    timings = interleaved({name: parts.step for name, parts in trainings.items()}, device, BUDGET)
+    return {name: {**timing.read(), "speedup": timings[PLAIN].ratio(timing)} for name, timing in timings.items()}
+
+
+def _parts(params: Params, prepared: Path) -> StepParts:
+    config = params.train.model_copy(update={"steps": ENDLESS})
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        trainer = build_trainer(
+            params.model_copy(update={"train": config}), make_fabric(config.accelerator, config.precision)
+        )
+        return StepParts(trainer, iter(batches(training_pairs(config, prepared), config.batch_size, workers=0)))

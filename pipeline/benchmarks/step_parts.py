@@ -1,0 +1,104 @@
+"""The parts of a training step, each alone, on the tensors and gradients that a step would hand to it."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from gcl.contrasts import GraphContrast
+from gcl.losses import discriminator_loss, generator_loss
+from gcl.training import Trainer
+
+
+class StepParts:
+    """What :meth:`gcl.training.Trainer.step` does, in parts that can be called in any order after one whole step.
+
+    Args:
+        trainer: its weights change as in training.
+        batches: endless batches, a pair of (B, 3, H, W) each.
+    """
+
+    def __init__(self, trainer: Trainer, batches: Iterator[list[Tensor]]):
+        self.trainer, self.batches, self.fabric = trainer, batches, trainer.fabric
+        self.contrast = trainer.contrast
+        self.a, self.b = self.data()
+        both = trainer.weight > 0 and trainer.identity_term
+        self.images = torch.cat([self.a, self.b]) if both else self.a
+        self.step()
+        self.outputs = trainer.networks["generator"](self.images).detach()
+        self.output_gradient = self._gradient_of_outputs()
+        if trainer.weight > 0:
+            with self.fabric.autocast():
+                self.input_features, features = self._features(self.outputs)
+            self.features = [layer.detach() for layer in features]
+            self.feature_gradients = self.contrast_loss()
+
+    def calls(self) -> dict[str, Callable[[], object]]:
+        """The parts by name; without a contrast there is neither encoder nor loss of it."""
+        loss = "graph loss" if isinstance(self.contrast, GraphContrast) else "PatchNCE"
+        contrast = {"encoder": self.encoder, loss: self.contrast_loss} if self.trainer.weight > 0 else {}
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        return {"data": self.data, **networks, **contrast, "optimiser": self.optimiser}
+
+    def step(self) -> None:
+        """All of it but the data."""
+        self.trainer.step(self.a, self.b)
+
+    def data(self) -> list[Tensor]:
+        """Reads the next batch, in this process."""
+        return [images.to(self.fabric.device) for images in next(self.batches)]
+
+    def generator(self) -> None:
+        """Forward, and backward to its weights."""
+        self.trainer.optimizers["generator"].zero_grad()
+        self.fabric.backward(self.trainer.networks["generator"](self.images), self.output_gradient)
+
+    def discriminator(self) -> None:
+        """Its own update's forward and backward, and those of the generator's update, to the translations."""
+        discriminator, fake = self.trainer.networks["discriminator"], self.outputs[: len(self.a)]
+        self.trainer.optimizers["discriminator"].zero_grad()
+        scores = discriminator(torch.cat([fake, self.b]))
+        self.fabric.backward(discriminator_loss(*scores.split([len(fake), len(self.b)])))
+        discriminator.requires_grad_(False)
+        self.fabric.backward(generator_loss(discriminator(fake.detach().requires_grad_())))
+        discriminator.requires_grad_(True)
+
+    def encoder(self) -> None:
+        """Features of the inputs without gradient, features of the translations, and backward to these."""
+        self.trainer.optimizers["generator"].zero_grad()
+        with self.fabric.autocast():
+            _, features = self._features(self.outputs.detach().requires_grad_())
+        torch.autograd.backward(features, self.feature_gradients)
+
+    def contrast_loss(self) -> list[Tensor]:
+        """Forward, and backward to its layers and to the features of the translations, whose gradients it returns."""
+        self.trainer.optimizers["contrast"].zero_grad()
+        features = [layer.detach().requires_grad_() for layer in self.features]
+        with self.fabric.autocast():
+            result = self.contrast.loss(self.input_features, features)
+        (result[0] if isinstance(self.contrast, GraphContrast) else result).backward()
+        return [layer.grad for layer in features]
+
+    def optimiser(self) -> None:
+        """All updates of weights, rates and the average; the gradients stay."""
+        for optimizer in self.trainer.optimizers.values():
+            optimizer.step()
+        for schedule in self.trainer.schedules:
+            schedule.step()
+        if self.trainer.average is not None:
+            self.trainer.average.update_parameters(self.trainer.networks["generator"].module)
+
+    def _features(self, outputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        encode = self.contrast.encoder if isinstance(self.contrast, GraphContrast) else self.contrast.encode
+        with torch.no_grad():
+            input_features = encode(self.images)
+        return input_features, encode(outputs)
+
+    def _gradient_of_outputs(self) -> Tensor:
+        """That of the generator's whole loss."""
+        outputs = self.outputs.detach().requires_grad_()
+        total = generator_loss(self.trainer.networks["discriminator"](outputs[: len(self.a)]))
+        if self.trainer.weight > 0:
+            total = total + self.trainer.weight * self.trainer.networks["contrast"](self.images, outputs)[0]
+        self.fabric.backward(total)
+        return outputs.grad

@@ -1,0 +1,99 @@
+"""What was measured, as tables for people; the JSON has the same numbers and more."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from pipeline.benchmarks.estimate import StageTime, total
+from pipeline.numbers import UNKNOWN, shown
+
+Numbers = Mapping[str, Any]
+
+
+def graph_loss_table(rows: Iterable[Numbers]) -> Table:
+    """A row a size."""
+    columns = ("patches", "batch", "dense", "PyG sparse", "ratio", "dense, peak", "PyG sparse, peak")
+    table = _table("graph loss, forward and backward, published setting", *columns)
+    for row in rows:
+        seconds = [_seconds(row[name]) for name in ("dense", "sparse")]
+        memory = [_mebibytes(row[name].get("memory")) for name in ("dense", "sparse")]
+        table.add_row(str(row["patches"]), str(row["batch"]), *seconds, shown(row.get("sparse_to_dense")), *memory)
+    return table
+
+
+def step_table(settings: Mapping[str, Numbers]) -> Table:
+    """The parts of the step of every setting, then what its choices of speed gain."""
+    table = _table("training step", "setting", "part", "time", "share or ratio")
+    for name, measured in settings.items():
+        format_ = f"{measured['precision']}, channels last {'on' if measured['channels_last'] else 'off'}"
+        table.add_row(name, f"whole step, data included ({format_})", _seconds(measured["step"]), "", style="bold")
+        for part, timing in measured["parts"].items():
+            table.add_row("", part, _seconds(timing), f"{100 * timing['share']:.0f} %")
+        convolutions = measured["convolutions"]
+        count = f"{convolutions['forward']} + {convolutions['backward']} bare convolutions"
+        ratio = f"step is {convolutions['step_to_convolutions']:.2f} x"
+        table.add_row("", count, _seconds(convolutions), ratio)
+        for choice, timing in measured["combinations"].items():
+            table.add_row("", f"step without data, {choice}", _seconds(timing), f"speed {timing['speedup']:.2f} x")
+        table.add_section()
+    return table
+
+
+def translation_table(settings: Mapping[str, Numbers]) -> Table:
+    """Images a second of the loop and of the stage."""
+    table = _table("translation, images/s", "setting", "pixels", "plain loop", "gcl translate", "gain")
+    for name, measured in settings.items():
+        speeds = [shown(measured[loop]["images_a_second"]) for loop in ("plain_loop", "gcl_translate")]
+        table.add_row(name, str(measured["size"]), *speeds, f"{measured['speedup']:.2f} x")
+    return table
+
+
+def evaluation_table(measured: Numbers) -> Table:
+    """Images a second with the bundled features."""
+    table = _table("evaluation, bundled features", "test images", "train images", "pixels", "time", "test images/s")
+    counts = [str(measured[name]) for name in ("test", "train", "size")]
+    table.add_row(*counts, _seconds(measured), shown(measured["images_a_second"]))
+    return table
+
+
+def startup_table(commands: Mapping[str, Numbers]) -> Table:
+    """A row a command."""
+    table = _table("start-up", "command", "time")
+    for name, timing in commands.items():
+        table.add_row(name, _seconds(timing))
+    return table
+
+
+def estimate_table(rows: Iterable[StageTime]) -> Table:
+    """A row a stage, and the sum."""
+    rows = list(rows)
+    table = _table("estimate for this machine", "stage", "time", "of")
+    for row in rows:
+        table.add_row(row.stage, _duration(row.seconds), row.sum)
+    table.add_section()
+    unknown = "without what cannot be measured beforehand" if any(row.seconds is None for row in rows) else ""
+    table.add_row("total", _duration(total(rows)), unknown, style="bold")
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left")
+
+
+def _seconds(timing: Numbers) -> str:
+    """A median, or why there is none."""
+    return f"skipped: {timing['skipped']}" if "skipped" in timing else f"{timing['seconds']:.3g} s"
+
+
+def _mebibytes(memory: int | None) -> str:
+    return UNKNOWN if memory is None else f"{memory / 2**20:.0f} MiB"
+
+
+def _duration(seconds: float | None) -> str:
+    """Seconds, or minutes, or hours, as one would say it."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,46 @@
+"""Translation in images a second: what `gcl translate` does beside a plain loop, one image after the other."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gcl.config import Params
+from gcl.images import list_images
+from gcl.networks import Generator
+from gcl.translation import translate_folder
+from pipeline.benchmarks.settings import drawn_data, drawn_size
+from pipeline.benchmarks.timing import interleaved
+from pipeline.devices import make_fabric
+
+IMAGES = 8
+BUDGET = 10.0
+"""Seconds of rounds."""
+
+
+def measure_translation(params: Params) -> dict[str, object]:
+    """Images a second on drawn images of the setting's size, by a generator with random weights."""
+    device = make_fabric(params.train.accelerator).device
+    generator = Generator(**params.generator.model_dump()).to(device).eval()
+    with drawn_data(params, train=2, test=IMAGES) as prepared, TemporaryDirectory() as folder:
+        source, target = prepared / "testA", Path(folder)
+        calls = {
+            "plain_loop": lambda: _one_after_the_other(generator, source, target, device),
+            "gcl_translate": lambda: list(translate_folder(generator, source, target, device)),
+        }
+        timings = interleaved(calls, device, BUDGET)
+    speeds = {name: {**timing.read(), "images_a_second": IMAGES / timing.seconds} for name, timing in timings.items()}
+    gain = timings["plain_loop"].ratio(timings["gcl_translate"])
+    return {"images": IMAGES, "size": drawn_size(params), **speeds, "speedup": gain}
+
+
+@torch.inference_mode()
+def _one_after_the_other(generator: Generator, source: Path, target: Path, device: torch.device) -> None:
+    for path in list_images(source):
+        with Image.open(path) as image:
+            pixels = torch.from_numpy(np.array(image.convert("RGB"))).to(device)  # (H, W, 3)
+        signed = pixels.permute(2, 0, 1).unsqueeze(0).float() / 127.5 - 1  # (1, 3, H, W)
+        translated = ((generator(signed)[0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        Image.fromarray(translated.permute(1, 2, 0).cpu().numpy()).save(target / path.name)

@@ -1,0 +1,167 @@
+"""What `gcl bench` measures is what it says: equal losses, countable convolutions, fair turns, sums that add up."""
+
+import json
+from collections import Counter
+from copy import deepcopy
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from gcl.config import MAIN
+from gcl.losses import GraphContrastiveLoss
+from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
+from pipeline.benchmarks.convolutions import bare, record_convolutions
+from pipeline.benchmarks.estimate import Costs, stage_times, total
+from pipeline.benchmarks.graph_loss import Cost, GraphLossCall, Size
+from pipeline.benchmarks.settings import published
+from pipeline.benchmarks.sparse_graph_loss import SparseGraphContrastiveLoss
+from pipeline.building import build_trainer
+from pipeline.cli import app
+from pipeline.devices import make_fabric
+from pipeline.params import parse_params
+from tests.project import TINY
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def tiny(settings):
+    """The parameters of the tests' small project, on images of 32 pixels."""
+    changes = deepcopy(TINY)
+    changes["data"]["size"] = changes["train"]["load_size"] = changes["train"]["crop_size"] = 32
+    for section, values in changes.items():
+        settings[section].update(values)
+    return parse_params(settings, "params.yaml")
+
+
+def test_the_sparse_graph_loss_equals_the_dense_one():
+    torch.manual_seed(0)
+    dense = GraphContrastiveLoss([8, 12], patches=48, embedding=16)
+    # The published initialisation is so small that the scores of the pooling would hardly differ.
+    for parameter in dense.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    sparse = SparseGraphContrastiveLoss(dense)
+    inputs, outputs = ([torch.randn(2, channels, 8, 8) for channels in (8, 12)] for _ in range(2))
+    for features in outputs:
+        features.requires_grad_()
+    ids = [torch.stack([torch.randperm(64)[:48] for _ in range(2)]) for _ in inputs]
+    loss, gradients, graphs = {}, {}, {}
+    for name, network in {"dense": dense, "sparse": sparse}.items():
+        loss[name], graphs[name] = network(inputs, outputs, ids)
+        layers = dict(network.named_parameters())
+        gradients[name] = torch.autograd.grad(loss[name], [*outputs, *layers.values()])
+    assert list(layers) == list(dict(dense.named_parameters()))
+    assert 0.1 < graphs["dense"][0].density < 0.9
+    torch.testing.assert_close(loss["sparse"], loss["dense"], atol=1e-5, rtol=0)
+    for mine, its in zip(gradients["sparse"], gradients["dense"], strict=True):
+        torch.testing.assert_close(mine, its, atol=1e-6, rtol=0)
+
+
+def test_feature_maps_have_a_position_for_every_patch():
+    call = GraphLossCall("dense", Size(2500, 1), CPU)
+    assert [tuple(features.shape[1:]) for features in call.inputs] == [(256, 64, 64), (512, 50, 50), (512, 50, 50)]
+
+
+def test_a_size_that_would_take_too_long_or_too_much_is_named(monkeypatch):
+    monkeypatch.setattr(graph_loss, "free_memory", lambda device: 10 * 2**30)
+    measured = Size(64, 1)
+    assert Cost(measured, 0.1, 2**20).obstacle(Size(128, 1), CPU) is None
+    assert Cost(measured, 1.0, 2**20).obstacle(Size(256, 4), CPU) == "would take about 64 s a call, more than 20 s"
+    assert Cost(measured, 0.1, 2**30).obstacle(Size(64, 16), CPU) == "would need about 16 GiB of 10 GiB free"
+
+
+def test_repeats_take_turns_and_the_median_counts(monkeypatch):
+    order, durations = [], iter([9, 9, 1.0, 4.0, 3.0, 6.0, 2.0, 10.0])
+    monkeypatch.setattr(timing, "seconds_of", lambda call, device: (call(), next(durations))[1])
+    timings = timing.interleaved({name: lambda name=name: order.append(name) for name in "ab"}, CPU, budget=0)
+    assert order == ["a", "b"] * 4  # a warm-up and three rounds
+    assert timings["a"].read() == {"seconds": 2.0, "fastest": 1.0, "slowest": 3.0, "repeats": 3}
+    assert timings["b"].seconds == 6.0
+    assert timings["b"].ratio(timings["a"]) == 4.0  # of 4, 2 and 5; the ratio of the medians is 3
+
+
+def test_the_convolutions_of_a_step_are_those_one_can_count(tiny):
+    trainer = build_trainer(tiny, make_fabric("cpu"))
+    a, b = torch.rand(2, 1, 3, 32, 32) * 2 - 1
+    convolutions = record_convolutions(lambda: trainer.step(a, b))
+    # Generator: two ends, two down, a block of two, two up. Discriminator: first, two layers, last; a blur after the
+    # first two. Encoder: three blocks of two.
+    generator, discriminator, blurs, encoder = 8, 4, 2, 6
+    count = Counter(call.backward for call in convolutions)
+    assert count[False] == generator + 2 * (discriminator + blurs) + 2 * encoder
+    # Back through the translations' features, not the inputs'.
+    assert count[True] == generator + 2 * (discriminator + blurs) + encoder
+    # Neither the frozen encoder nor, in the generator's update, the discriminator learns.
+    needed = Counter(tuple(call.arguments[-1]) for call in convolutions if call.backward)
+    assert needed[True, False, False] == encoder + discriminator + 2 * blurs
+    assert needed[False, True, True] == 2  # nothing wants the gradient of images
+    bare(convolutions)()
+
+
+def test_the_estimate_adds_up(settings, tiny):
+    two_seeds = parse_params({**settings, "ablate": {**settings["ablate"], "seeds": 2}}, "params.yaml")
+    steps = {MAIN: 2.0, "no_pooling": 1.0, "cut": 5.0}
+    costs = Costs(start=100.0, prepared_image=0.5, steps=steps, translated_image=0.25, evaluation=3.0)
+    rows = stage_times(two_seeds, costs, test_images=4)
+    assert {row.stage: row.seconds for row in rows} == {
+        "prepare": 100 + 2 * (6 + 4) * 0.5,
+        "train": 100 + 4 * 2.0,
+        "translate": 100 + 4 * 0.25,
+        "evaluate": 100 + 3.0,
+        "report": 100,
+        "variants": 100,
+        "ablate@main": 100 + 1 * (4 * 2.0 + 1 + 3),
+        "ablate@no_pooling": 100 + 2 * (4 * 1.0 + 1 + 3),
+        "ablate@cut": 100 + 2 * (4 * 5.0 + 1 + 3),
+        "compare": 100,
+    }
+    assert total(rows) == sum(row.seconds for row in rows)
+    assert "ablate@main" not in {row.stage for row in stage_times(tiny, costs, 4)}
+
+
+def test_the_published_setting_is_the_preset(tiny):
+    setting = published(tiny)
+    assert (setting.encoder.name, setting.graph.threshold, setting.train.crop_size) == ("vgg16", 0.1, 256)
+
+
+@pytest.fixture
+def small_benchmark(monkeypatch, tmp_path, tiny):
+    """Runs `gcl bench` with some words at sizes that take no time: its JSON."""
+    for module in (graph_loss, step, translation, evaluation, startup):
+        monkeypatch.setattr(module, "BUDGET", 0.0)
+    monkeypatch.setattr(graph_loss, "PATCHES", (16,))
+    monkeypatch.setattr(graph_loss, "BATCHES", (1,))
+    monkeypatch.setattr(evaluation, "TRAIN", 2)
+    monkeypatch.setattr(evaluation, "TEST", 2)
+    monkeypatch.setattr(startup, "STAGES", ("variants",))
+    monkeypatch.setattr("pipeline.bench.published", lambda params: params)
+    monkeypatch.setattr("pipeline.benchmarks.graph_loss.in_new_process", lambda function: function())
+    params = tmp_path / "params.yaml"
+    params.write_text(tiny.model_dump_json())
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        result = CliRunner().invoke(app, ["bench", *words, "--output", "bench.json"], catch_exceptions=False)
+        assert result.exit_code == 0
+        return json.loads((tmp_path / "bench.json").read_text())
+
+    return run
+
+
+def test_the_json_has_everything(small_benchmark, tmp_path):
+    threads = torch.get_num_threads()
+    results = small_benchmark("graph-loss", "step", "translation", "evaluation")
+    assert set(results) == {"machine", "graph-loss", "step", "translation", "evaluation"}
+    assert {"device", "name", "threads", "versions"} <= set(results["machine"])
+    (row,) = results["graph-loss"]
+    assert {"patches", "batch", "density", "dense", "sparse", "sparse_to_dense"} == set(row)
+    assert set(row["dense"]) == {"seconds", "fastest", "slowest", "repeats", "memory"}
+    measured = results["step"]["published"]
+    assert list(measured["parts"]) == ["data", "generator", "discriminator", "encoder", "graph loss", "optimiser"]
+    assert measured["convolutions"]["step_to_convolutions"] > 0
+    assert list(measured["combinations"]) == list(step.COMBINATIONS)
+    assert {"plain_loop", "gcl_translate", "speedup"} <= set(results["translation"]["params.yaml"])
+    assert results["evaluation"]["images_a_second"] > 0
+    assert torch.get_num_threads() == threads
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "params.yaml"]
