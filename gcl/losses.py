@@ -69,9 +69,8 @@ def _place_among_processes() -> tuple[int, int]:
 
 def gather_patches(features: Tensor, ids: Tensor) -> Tensor:
     """The feature vectors of ``features`` (B, C, H, W) at flat positions ``ids`` (B, N): (B, N, C)."""
-    flat = features.flatten(2)  # (B, C, H, W) -> (B, C, H*W)
-    index = ids.unsqueeze(1).expand(-1, flat.shape[1], -1)  # (B, N) -> (B, C, N)
-    return flat.gather(2, index).transpose(1, 2)
+    rows = features.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H*W, C)
+    return rows.gather(1, ids.unsqueeze(-1).expand(-1, -1, rows.shape[-1]))
 
 
 @dataclass

@@ -26,12 +26,12 @@ from pipeline.benchmarks.tables import (
 )
 from pipeline.benchmarks.translation import measure_translation
 from pipeline.console import announce, console
-from pipeline.devices import make_fabric
+from pipeline.devices import one_device
 
 
 def bench(params: Params, parts: Sequence[str], output: Path | None) -> None:
     """Measures ``parts``, shows a table of each and writes all numbers to the JSON file ``output``."""
-    device = make_fabric(params.train.accelerator).device
+    device = one_device(params.train.accelerator)
     settings = {"params.yaml": params, "published": published(params)}
     measurements: dict[str, tuple[Callable[[], object], Callable[..., Table]]] = {
         "graph-loss": (lambda: measure_graph_loss(device), graph_loss_table),
@@ -64,7 +64,7 @@ def _machine(params: Params, output: Path | None) -> dict[str, object]:
     """The machine, shown; UserError now rather than after the measuring, if ``output`` has no folder."""
     if output is not None and not output.resolve().parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent} to write to")
-    machine = describe_machine(make_fabric(params.train.accelerator).device)
+    machine = describe_machine(one_device(params.train.accelerator))
     announce(", ".join(f"{key} {value}" for key, value in machine.items() if key != "versions"))
     return {"machine": machine}
 

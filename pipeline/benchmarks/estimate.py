@@ -18,11 +18,11 @@ from gcl.scenes import draw_scene
 from gcl.training import train
 from gcl.translation import find_images, translate_folder
 from pipeline.benchmarks.evaluation import evaluation_time
-from pipeline.benchmarks.settings import drawn_data, offline
+from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.startup import import_seconds
 from pipeline.benchmarks.timing import interleaved, wait_for
 from pipeline.building import build_trainer, training_pairs
-from pipeline.devices import make_fabric
+from pipeline.devices import make_fabric, one_device
 
 IMAGES = 4
 """Drawn a domain."""
@@ -128,9 +128,9 @@ def _step_seconds(params: Params, prepared: Path) -> float:
     """The mean over real steps, reading of the images included."""
     config = params.train
     with torch.random.fork_rng():
-        trainer = build_trainer(params, make_fabric(config.accelerator, config.precision))
+        trainer = build_trainer(params, make_fabric(on_one_device(config)))
         device, ends = trainer.fabric.device, [time.perf_counter()]
-        for _ in train(trainer, training_pairs(config, prepared), config):
+        for _ in train(trainer, training_pairs(config, prepared, processes=1), config):
             wait_for(device)
             ends.append(time.perf_counter())
             if len(ends) > WARM_UP + 1 and ends[-1] - ends[0] > BUDGET:
@@ -140,7 +140,7 @@ def _step_seconds(params: Params, prepared: Path) -> float:
 
 
 def _translation_seconds(params: Params, prepared: Path) -> float:
-    device = make_fabric(params.train.accelerator).device
+    device = one_device(params.train.accelerator)
     generator = Generator(**params.generator.model_dump())
     with TemporaryDirectory() as folder:
         call = {"images": lambda: list(translate_folder(generator, prepared / "testA", Path(folder), device))}

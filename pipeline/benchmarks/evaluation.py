@@ -3,7 +3,7 @@
 from gcl.config import Params
 from pipeline.benchmarks.settings import drawn_data, drawn_size
 from pipeline.benchmarks.timing import Timing, interleaved
-from pipeline.devices import make_fabric
+from pipeline.devices import one_device
 from pipeline.evaluate import evaluate
 
 TRAIN, TEST = 40, 40
@@ -23,7 +23,7 @@ def measure_evaluation(params: Params) -> dict[str, object]:
 def evaluation_time(params: Params, train: int, test: int, budget: float, least: int = 3) -> Timing:
     """How long the evaluation of ``test`` translations takes, with ``train`` images of B as a yardstick."""
     config = params.evaluate.model_copy(update={"features": "small"})
-    device = make_fabric(params.train.accelerator).device
+    device = one_device(params.train.accelerator)
     with drawn_data(params, train, test) as prepared:
         call = {"evaluation": lambda: evaluate(config, prepared, prepared / "testB", device.type)}
         return interleaved(call, device, budget, least)["evaluation"]

@@ -9,7 +9,7 @@ import torch
 from ruamel.yaml import YAML
 
 from gcl.checkpoints import save_weights
-from gcl.config import Params
+from gcl.config import Params, TrainConfig
 from gcl.encoders import PLANS, Encoder
 from pipeline.console import console
 from pipeline.params import parse_params
@@ -24,6 +24,11 @@ def published(params: Params) -> Params:
         sections[name] |= values
     sections["data"]["source"], sections["method"] = "scenes", "gcl"
     return parse_params(sections, PUBLISHED)
+
+
+def on_one_device(config: TrainConfig) -> TrainConfig:
+    """``config`` in one process, whatever it asks for."""
+    return config.model_copy(update={"devices": 1, "num_nodes": 1, "strategy": "auto"})
 
 
 @contextmanager

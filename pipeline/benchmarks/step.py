@@ -8,7 +8,7 @@ import torch
 from gcl.config import Params
 from gcl.data import batches
 from pipeline.benchmarks.convolutions import bare, record_convolutions
-from pipeline.benchmarks.settings import drawn_data, offline
+from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.step_parts import StepParts
 from pipeline.benchmarks.timing import interleaved
 from pipeline.building import build_trainer, training_pairs
@@ -85,7 +85,7 @@ def _parts(params: Params, prepared: Path) -> StepParts:
     config = params.train.model_copy(update={"steps": ENDLESS})
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        trainer = build_trainer(
-            params.model_copy(update={"train": config}), make_fabric(config.accelerator, config.precision)
+        trainer = build_trainer(params.model_copy(update={"train": config}), make_fabric(on_one_device(config)))
+        return StepParts(
+            trainer, iter(batches(training_pairs(config, prepared, processes=1), config.batch_size, workers=0))
         )
-        return StepParts(trainer, iter(batches(training_pairs(config, prepared), config.batch_size, workers=0)))

@@ -13,7 +13,7 @@ from gcl.networks import Generator
 from gcl.translation import translate_folder
 from pipeline.benchmarks.settings import drawn_data, drawn_size
 from pipeline.benchmarks.timing import interleaved
-from pipeline.devices import make_fabric
+from pipeline.devices import one_device
 
 IMAGES = 8
 BUDGET = 10.0
@@ -22,7 +22,7 @@ BUDGET = 10.0
 
 def measure_translation(params: Params) -> dict[str, object]:
     """Images a second on drawn images of the setting's size, by a generator with random weights."""
-    device = make_fabric(params.train.accelerator).device
+    device = one_device(params.train.accelerator)
     generator = Generator(**params.generator.model_dump()).to(device).eval()
     with drawn_data(params, train=2, test=IMAGES) as prepared, TemporaryDirectory() as folder:
         source, target = prepared / "testA", Path(folder)
