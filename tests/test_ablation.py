@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from gcl.errors import UserError
 from pipeline.ablate import _fingerprint, run_ablation
+from pipeline.devices import make_fabric
 from pipeline.params import parse_params
 from tests.project import run, runs_in
 
@@ -136,5 +137,6 @@ def test_a_seed_is_finished_for_its_own_settings_and_data_only(settings):
 
 
 def test_an_unknown_variant_is_told(settings, tmp_path):
+    params = parse_params(settings, "params.yaml")
     with pytest.raises(UserError, match=r"no variant no_poling in ablate.variants .* no_pooling"):
-        run_ablation(parse_params(settings, "params.yaml"), "no_poling", tmp_path, tmp_path, tmp_path)
+        run_ablation(make_fabric(params.train), params, "no_poling", tmp_path, tmp_path, tmp_path)
