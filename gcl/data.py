@@ -94,12 +94,19 @@ def _order(count: int, seed: int, domain: int, epoch: int) -> np.ndarray:
 
 
 def batches(
-    pairs: UnpairedImages, batch_size: int, workers: int, start: int = 0, rank: int = 0, processes: int = 1
+    pairs: UnpairedImages,
+    batch_size: int,
+    workers: int,
+    start: int = 0,
+    rank: int = 0,
+    processes: int = 1,
+    pin_memory: bool = False,
 ) -> DataLoader:
     """``pairs`` in order, as (B, 3, H, W) of either domain; ``start`` steps are passed over.
 
     A step takes ``batch_size`` pairs for each of the ``processes``; the one of that ``rank`` gets its own of them.
+    ``pin_memory`` is for those on their way to a GPU.
     """
     steps = np.arange(start * processes * batch_size, len(pairs)).reshape(-1, processes, batch_size)
-    own = steps[:, rank].ravel().tolist()  # (steps, processes, batch_size) -> (steps * batch_size)
-    return DataLoader(pairs, batch_size, sampler=own, num_workers=workers, pin_memory=torch.cuda.is_available())
+    own = steps[:, rank].ravel()  # (steps, processes, batch_size) -> (steps * batch_size)
+    return DataLoader(pairs, batch_size, sampler=own, num_workers=workers, pin_memory=pin_memory)

@@ -25,6 +25,7 @@ import re
 import warnings
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -35,6 +36,9 @@ from gcl.files import write_whole
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+
+WARNING_FILTERS = Lock()
+"""Python has one set of them for all threads."""
 """Of Pillow's decoders, those that a file may reach: among the others is one that starts programs."""
 
 FIRST_FRAME = "several frames or pages, the first is used"
@@ -85,7 +89,7 @@ def decode(path: Path) -> tuple[Image.Image, list[str]]:
             raise BadImageError(path, "no file, or a link to nothing")
         if path.stat().st_size == 0:
             raise BadImageError(path, "empty file")
-        with warnings.catch_warnings():
+        with WARNING_FILTERS, warnings.catch_warnings():
             # Of metadata that does not matter here, and of images large but below the limit.
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:

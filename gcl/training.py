@@ -67,6 +67,11 @@ class Trainer:
         """The losses of the steps since the last record with losses."""
 
     @property
+    def diverged(self) -> bool:
+        """Whether a loss of the window is not finite; waits for the device."""
+        return not all(torch.stack(list(losses.values())).isfinite().all() for losses in self.window)
+
+    @property
     def translator(self) -> nn.Module:
         """The generator to translate with: its moving average where one is kept."""
         return self.average.module if self.average is not None else self.networks["generator"].module
@@ -168,16 +173,17 @@ def train(
 
     With ``start`` steps done before and the trainer's ``state`` after them, goes on from there. UserError where losses
     are no longer finite, before anything is written down of that step or a later one. Between the steps that something
-    is written down of, nothing waits for the device.
+    is written down of nothing waits for the device, but for what ``16-mixed`` itself asks of it.
     """
     fabric = trainer.fabric
-    loader = batches(pairs, config.batch_size, config.workers, start, fabric.global_rank, fabric.world_size)
+    place = fabric.global_rank, fabric.world_size
+    loader = batches(pairs, config.batch_size, config.workers, start, *place, fabric.device.type == "cuda")
     loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
     for step, (a, b) in enumerate(loader, start=start + 1):
         # Only now: to draw the first batch takes a number from torch's random generator.
         if step == start + 1 and state is not None:
             trainer.load_state(state)
-        trainer.window.append(trainer.step(a, b))
+        trainer.window.append(_averaged(trainer.step(a, b), fabric))
         yield _record(trainer, step, pairs, config)
     if start == config.steps:
         trainer.load_state(state)
@@ -187,7 +193,7 @@ def _record(trainer: Trainer, step: int, pairs: UnpairedImages, config: TrainCon
     """What the loop tells of ``step``; UserError if the window holds losses that are not finite."""
     if all(step % every for every in (config.log_every, config.sample_every, config.save_every, config.steps)):
         return Record(step, losses=None)
-    names, losses = list(trainer.window[0]), _losses(trainer)
+    names, losses = list(trainer.window[0]), _table(trainer.window)
     if trainer.fabric.is_global_zero:
         _check_finite(step, names, losses, pairs, config)
     if step % config.log_every and step != config.steps:
@@ -197,10 +203,15 @@ def _record(trainer: Trainer, step: int, pairs: UnpairedImages, config: TrainCon
     return Record(step, means, saturated=means["discriminator"] < SATURATED)
 
 
-def _losses(trainer: Trainer) -> Tensor:
-    """The losses of the window (steps, losses), averaged over processes, in one transfer from the device."""
-    table = torch.stack([torch.stack([loss.float() for loss in losses.values()]) for losses in trainer.window])
-    return trainer.fabric.all_reduce(table).cpu()
+def _averaged(losses: Mapping[str, Tensor], fabric: Fabric) -> dict[str, Tensor]:
+    """The means over all processes; nothing waits for them."""
+    means = fabric.all_reduce(torch.stack([loss.float() for loss in losses.values()]))
+    return dict(zip(losses, means, strict=True))
+
+
+def _table(window: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """The losses (steps, names) of the window, in one transfer from the device."""
+    return torch.stack([torch.stack(list(losses.values())) for losses in window]).cpu()
 
 
 def _check_finite(step: int, names: Sequence[str], losses: Tensor, pairs: UnpairedImages, config: TrainConfig) -> None:

@@ -1,11 +1,8 @@
 """Translating images of any size with a trained generator."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from threading import Lock
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +16,8 @@ from gcl.networks import Generator
 MOST_AT_ONCE = 8
 """Images that a folder's translation works on at the same time, at most."""
 
-LARGE = 1024 * 1024
-"""Pixels from which on an image is translated while no other large one is."""
+LARGE = 512 * 1024
+"""Pixels from which on an image is large: a few of them at once could fill the memory."""
 
 
 @torch.inference_mode()
@@ -63,39 +60,41 @@ def translate_folder(generator: Generator, source: Path, target: Path, device: t
     """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
 
     Yields each path, in order, when it is written. Several images are worked on at once, one a core, so that no device
-    waits for files. UserError if there is nothing to translate or an image cannot be read; what was begun before is
-    then still written.
+    waits for files; large ones one after the other. UserError if there is nothing to translate or an image cannot be
+    read; what was begun before is then still written.
     """
     images = find_images(source)
     if not images:
         raise UserError(f"{source}: no images to translate")
     targets = [target / name for name in translated_names(images, source)]
-    generator, alone = generator.to(device).eval(), Lock()
+    generator = generator.to(device).eval()
 
-    def translate(path: Path, written: Path) -> Path:
-        _translate(generator, path, written, device, alone)
-        return written
+    def translate_small(path: Path, written: Path) -> bool:
+        pixels = to_tensor(path)
+        small = pixels[0].numel() < LARGE
+        if small:
+            _translate(generator, pixels, written, device)
+        return small
 
     # Two images on a core each are done before one after the other on two cores.
-    pool = ThreadPoolExecutor(min(os.cpu_count(), MOST_AT_ONCE), initializer=torch.set_num_threads, initargs=(1,))
+    at_once = min(torch.get_num_threads(), MOST_AT_ONCE)
+    pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield from pool.map(translate, images, targets)
+        for path, written, done in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
+            if not done:
+                translate_file(generator, path, written, device)
+            yield written
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def translate_file(generator: Generator, source: Path, target: Path, device: torch.device) -> None:
     """Writes the translation of one image to the PNG ``target``. UserError if the image cannot be read."""
-    _translate(generator.to(device).eval(), source, target, device, nullcontext())
+    _translate(generator.to(device).eval(), to_tensor(source), target, device)
 
 
-def _translate(
-    generator: Generator, source: Path, target: Path, device: torch.device, alone: AbstractContextManager
-) -> None:
-    """Large images hold ``alone``, since a few of them at once could fill the memory."""
-    pixels = to_tensor(source)
-    with alone if pixels[0].numel() > LARGE else nullcontext():
-        signed = to_signed(pixels).unsqueeze(0).to(device)  # (1, 3, H, W)
-        translated = to_pixels(translate_image(generator, signed))[0].permute(1, 2, 0).cpu()  # (H, W, 3)
+def _translate(generator: Generator, pixels: Tensor, target: Path, device: torch.device) -> None:
+    signed = to_signed(pixels).unsqueeze(0).to(device)  # (1, 3, H, W)
+    translated = to_pixels(translate_image(generator, signed))[0].permute(1, 2, 0)  # (H, W, 3)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_png(translated.numpy(), target)
+    save_png(translated.cpu().numpy(), target)

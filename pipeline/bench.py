@@ -64,6 +64,8 @@ def _machine(params: Params, output: Path | None) -> dict[str, object]:
     """The machine, shown; UserError now rather than after the measuring, if ``output`` has no folder."""
     if output is not None and not output.resolve().parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent} to write to")
+    if output is not None and output.is_dir():
+        raise UserError(f"{output} is a folder; name a .json file")
     machine = describe_machine(one_device(params.train.accelerator))
     announce(", ".join(f"{key} {value}" for key, value in machine.items() if key != "versions"))
     return {"machine": machine}

@@ -1,35 +1,58 @@
 """Where the tensors live: Lightning Fabric with its mistakes told plainly."""
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from gcl.config import TrainConfig
 from gcl.errors import UserError
 
+PATIENCE = timedelta(days=1)
+"""For a process that waits while the first one translates and evaluates; one that is gone is seen at once."""
+
 
 def make_fabric(config: TrainConfig) -> Fabric:
     """All devices of the training, with no process started yet; UserError if this machine does not have them."""
-    return _fabric(
+    several = config.devices != 1 or config.num_nodes > 1 or config.strategy == "ddp"
+    with _telling(
         f"train.accelerator {config.accelerator}, train.devices {config.devices}, train.num_nodes {config.num_nodes}, "
-        f"train.strategy {config.strategy} and train.precision {config.precision}",
-        accelerator=config.accelerator,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        strategy=config.strategy,
-        precision=config.precision,
-    )
+        f"train.strategy {config.strategy} and train.precision {config.precision}"
+    ):
+        fabric = Fabric(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy=DDPStrategy(timeout=PATIENCE) if several else "auto",
+            precision=config.precision,
+        )
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if not several and started > 1:
+        raise UserError(f"{started} processes were started, but train.devices is 1; set it to the processes a machine")
+    return fabric
+
+
+def launch(fabric: Fabric) -> None:
+    """Starts the other processes, or joins those that torchrun or SLURM started; UserError if their number is wrong."""
+    with _telling("train.devices and train.num_nodes"):
+        fabric.launch()
 
 
 def one_device(accelerator: str) -> torch.device:
     """The first device of the ``accelerator``, auto for the best there is; UserError if this machine has none."""
-    return _fabric(f"train.accelerator {accelerator}", accelerator=accelerator, devices=1).device
+    with _telling(f"train.accelerator {accelerator}"):
+        return Fabric(accelerator=accelerator, devices=1).device
 
 
-def _fabric(asked: str, **arguments: Any) -> Fabric:
+@contextmanager
+def _telling(asked: str) -> Iterator[None]:
     try:
-        return Fabric(**arguments)
-    except (RuntimeError, ValueError) as error:
+        yield
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
         # The first sentence says what is wrong; the rest is advice to users of Lightning.
-        raise UserError(f"{asked}: {str(error).split('. ')[0]}") from error
+        raise UserError(f"{asked}: {str(error).strip().split('. ')[0]}") from error

@@ -17,7 +17,10 @@ from gcl.config import Params, TrainConfig
 from gcl.errors import UserError
 from gcl.training import Record, Trainer, train
 from pipeline.building import build_trainer, training_pairs
-from pipeline.devices import make_fabric
+from pipeline.devices import launch, make_fabric
+
+BROKEN_CONNECTION = ("Connection closed", "Connection reset", "Broken pipe", "Socket closed", "Timed out")
+"""What torch says of a process that is gone, where Fabric did not start it; there is no exception class for it."""
 
 
 def on_all_devices(config: TrainConfig, prepared: Path, work: Callable[[Fabric], None]) -> None:
@@ -27,9 +30,12 @@ def on_all_devices(config: TrainConfig, prepared: Path, work: Callable[[Fabric],
     """
     fabric = make_fabric(config)
     if fabric.local_rank:
+        # The first process decides when to stop, and saves before.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with _ending_the_others(fabric):
-        fabric.launch()
+        launch(fabric)
         if fabric.is_global_zero:
             work(fabric)
             fabric.broadcast(None)
@@ -57,9 +63,6 @@ def _training(
 
 
 def _follow(fabric: Fabric, prepared: Path) -> None:
-    # The first process decides when to stop, and saves before.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     while (begun := fabric.broadcast(None)) is not None:
         params, start, state = begun
         _, records = _training(fabric, params, prepared, start, state)
@@ -81,10 +84,13 @@ def _ending_the_others(fabric: Fabric) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # torch has no class of its own for it.
-        if "Connection closed by peer" not in str(error):
+        ended = _ended(others)
+        if not ended and not any(words in str(error) for words in BROKEN_CONNECTION):
             raise
-        raise UserError(_loss(others)) from error
+        which = f"process {ended}" if ended else "another process"
+        raise UserError(
+            f"{which} of the training ended, and so do the others; the same command goes on from the last state"
+        ) from error
     finally:
         if sys.exception() is not None:
             for process in others:
@@ -93,11 +99,10 @@ def _ending_the_others(fabric: Fabric) -> Iterator[None]:
             process.wait()
 
 
-def _loss(others: Sequence[Popen]) -> str:
+def _ended(others: Sequence[Popen]) -> str:
+    """Which of the ``others`` failed, with their status."""
     # The connection breaks before the process is seen to have ended.
     deadline = time.monotonic() + 2
-    while all(process.poll() is None for process in others) and time.monotonic() < deadline:
+    while others and all(process.poll() is None for process in others) and time.monotonic() < deadline:
         time.sleep(0.1)
-    ended = [f"{rank} (status {other.returncode})" for rank, other in enumerate(others, 1) if other.returncode]
-    which = f"process {', '.join(ended)}" if ended else "another process"
-    return f"{which} of the training ended, and so do the others; the same command goes on from the last state"
+    return ", ".join(f"{rank} (status {other.returncode})" for rank, other in enumerate(others, 1) if other.returncode)

@@ -109,7 +109,8 @@ def _train(
                 grid = sample_grid(trainer, *fixed)
                 samples.add(grid, record.step)
                 run.log_image(grid, "samples", record.step)
-            if stop.signal or record.step % config.save_every == 0 or record.step == config.steps:
+            due = record.step % config.save_every == 0 or record.step == config.steps
+            if due or (stop.signal and not trainer.diverged):
                 seconds = time.monotonic() - begun
                 resumable = {"run": asdict(run.saved), "curves": curves.rows, "seconds": seconds}
                 unfinished.save(record.step, {**resumable, "trainer": trainer.state()})

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -50,8 +51,8 @@ def _translate_all(generator: Generator, source: Path, target: Path, device: tor
     _check_only_ours(target)
     with replaced_folder(target) as folder:
         _write_names(folder / MARKER, translated_names(images, source))
-        written = translate_folder(generator, source, folder, device)
-        count = sum(1 for _ in progress_bar(written, "translating", len(images)))
+        with closing(translate_folder(generator, source, folder, device)) as written:
+            count = sum(1 for _ in progress_bar(written, "translating", len(images)))
     announce(f"translated {count} images: {target}")
 
 

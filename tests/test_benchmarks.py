@@ -67,7 +67,7 @@ def test_a_size_that_would_take_too_long_or_too_much_is_named(monkeypatch):
     monkeypatch.setattr(graph_loss, "free_memory", lambda device: 10 * 2**30)
     measured = Size(64, 1)
     assert Cost(measured, 0.1, 2**20).obstacle(Size(128, 1), CPU) is None
-    assert Cost(measured, 1.0, 2**20).obstacle(Size(256, 4), CPU) == "would take about 64 s a call, more than 20 s"
+    assert Cost(measured, 1.0, 2**20).obstacle(Size(256, 4), CPU) == "would take about 64 s a call, more than 10 s"
     assert Cost(measured, 0.1, 2**30).obstacle(Size(64, 16), CPU) == "would need about 16 GiB of 10 GiB free"
 
 
@@ -82,7 +82,7 @@ def test_repeats_take_turns_and_the_median_counts(monkeypatch):
 
 
 def test_the_convolutions_of_a_step_are_those_one_can_count(tiny):
-    trainer = build_trainer(tiny, make_fabric("cpu"))
+    trainer = build_trainer(tiny, make_fabric(tiny.train))
     a, b = torch.rand(2, 1, 3, 32, 32) * 2 - 1
     convolutions = record_convolutions(lambda: trainer.step(a, b))
     # Generator: two ends, two down, a block of two, two up. Discriminator: first, two layers, last; a blur after the

@@ -183,7 +183,9 @@ def test_a_diverged_loss_stops_the_loop(config, tmp_path, save_images):
     assert next(records).step == 1
     with torch.no_grad():
         next(trainer.networks["generator"].parameters()).fill_(float("nan"))
+    assert not trainer.diverged
     assert next(records).step == 2
+    assert trainer.diverged
     with pytest.raises(
         UserError, match=r"step 2: the training diverged \(discriminator nan.*image_\d.png, .*image_\d.png; lower"
     ):

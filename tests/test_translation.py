@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from gcl import translation
 from gcl.checkpoints import load_generator, save_generator
 from gcl.data import to_pixels, to_signed, to_tensor
 from gcl.errors import UserError
@@ -67,6 +68,18 @@ def test_a_folder_becomes_png_of_the_same_stems(tmp_path, generator, save_images
     expected = to_pixels(translate_image(generator, source))[0].permute(1, 2, 0).numpy()
     assert np.array_equal(np.asarray(Image.open(written[1])), expected)
     assert expected.std() > 1
+
+
+def test_large_images_among_small_ones_come_in_order_and_alike(tmp_path, generator, save_images, monkeypatch):
+    monkeypatch.setattr(translation, "LARGE", 40 * 40)
+    for name, size in {"a": (20, 16), "b": (40, 40), "c": (24, 24), "d": (60, 44)}.items():
+        save_images(tmp_path / "in" / name, 1, size=size)
+    written = list(translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu")))
+    assert [path.parent.name for path in written] == ["a", "b", "c", "d"]
+    for path in written:
+        name = path.parent.name
+        translation.translate_file(generator, tmp_path / f"in/{name}/image_0.png", tmp_path / name, torch.device("cpu"))
+        assert path.read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_nothing_to_translate_is_told(tmp_path, generator):

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
@@ -149,7 +149,7 @@ def _translation_seconds(params: Params, prepared: Path) -> float:
 
 def _drawing_seconds(params: Params) -> float:
     """Of one scene, where all cores draw."""
-    scenes = iter(range(IMAGES))
+    scenes = count()
     call = {"scene": lambda: draw_scene(params.data.seed, next(scenes), "A", params.data.size)}
     return interleaved(call, torch.device("cpu"), budget=0)["scene"].seconds / os.cpu_count()
 

@@ -44,6 +44,7 @@ def in_new_process(function: Callable[..., Result], *arguments: object) -> Resul
 def free_memory(device: torch.device) -> int:
     """Bytes that are free: on a CUDA device, else in the machine; all of its bytes where the system does not tell."""
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]
     if MACHINE.exists():
         return _bytes(MACHINE, "MemAvailable")
