@@ -217,7 +217,13 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
     def report(skipped, warnings=()):
         images = {split: [] for split in SPLITS}
         manifest = Manifest("folder", False, False, images, ["a note"], list(warnings), skipped)
-        params = {"train.steps": 1, "train.batch_size": 1, "train.seed": 0, "evaluate.features": "small"}
+        params = {
+            "train.steps": 1,
+            "train.batch_size": 1,
+            "train.devices": 1,
+            "train.seed": 0,
+            "evaluate.features": "small",
+        }
         return render(
             "report.md.j2", params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={},
             lowest_discriminator=1.0, results=[], versions={}, threads=1,
