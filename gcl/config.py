@@ -6,13 +6,19 @@ No file is read here; the defaults and the comment to every key stand in params.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gcl.public_datasets import DATASETS
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(gt=0, le=1)]
+
+
+def _count_or_auto(devices: object) -> object:
+    if devices == "auto" or (type(devices) is int and devices >= 1):
+        return devices
+    raise ValueError(f"train.devices = {devices}: must be a whole number of at least 1, or auto")
 
 
 class Section(BaseModel):
@@ -133,7 +139,7 @@ class TrainConfig(Section):
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
     average_decay: Annotated[float, Field(ge=0, lt=1)]
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
-    devices: Count | Literal["auto"]
+    devices: Annotated[int | Literal["auto"], BeforeValidator(_count_or_auto)]
     num_nodes: Count
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]

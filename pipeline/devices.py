@@ -31,6 +31,10 @@ def make_fabric(config: TrainConfig) -> Fabric:
             strategy=DDPStrategy(timeout=PATIENCE) if several else "auto",
             precision=config.precision,
         )
+    if config.num_nodes > 1 and not {"WORLD_SIZE", "NODE_RANK", "SLURM_JOB_ID"} & os.environ.keys():
+        raise UserError(
+            f"train.num_nodes is {config.num_nodes}, but neither torchrun nor srun started this: it would wait forever"
+        )
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if not several and started > 1:
         raise UserError(f"{started} processes were started, but train.devices is 1; set it to the processes a machine")

@@ -42,6 +42,8 @@ def test_every_key_has_a_comment():
         ("data", "source", "folder", ["data.path"]),
         ("train", "crop_size", 100, ["train.crop_size 100", "train.load_size 64"]),
         ("train", "steps", "many", ["train.steps = many", "integer"]),
+        ("train", "devices", 0, ["train.devices = 0: must be a whole number of at least 1, or auto"]),
+        ("train", "devices", True, ["train.devices = True"]),
         ("train", "crop_size", 62, ["train.crop_size 62", "multiple of 4"]),
         ("discriminator", "layers", 5, ["discriminator.layers 5", "train.crop_size 64"]),
         ("encoder", "layers", ["conv1"], ["encoder.layers.0 = conv1"]),
