@@ -36,10 +36,10 @@ from gcl.files import write_whole
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+"""Of Pillow's decoders, those that a file may reach: among the others is one that starts programs."""
 
 WARNING_FILTERS = Lock()
 """Python has one set of them for all threads."""
-"""Of Pillow's decoders, those that a file may reach: among the others is one that starts programs."""
 
 FIRST_FRAME = "several frames or pages, the first is used"
 ODD_PROFILE = "a colour profile that does not fit, the colours are read as sRGB"

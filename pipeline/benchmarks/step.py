@@ -84,7 +84,6 @@ def _combinations(params: Params, prepared: Path) -> dict[str, dict[str, float]]
 def _parts(params: Params, prepared: Path) -> StepParts:
     config = params.train.model_copy(update={"steps": ENDLESS})
     with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
         trainer = build_trainer(params.model_copy(update={"train": config}), make_fabric(on_one_device(config)))
         return StepParts(
             trainer, iter(batches(training_pairs(config, prepared, processes=1), config.batch_size, workers=0))
