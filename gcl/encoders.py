@@ -38,8 +38,7 @@ class Plan:
         for block, (width, depth) in enumerate(zip(self.widths, self.convolutions, strict=True), start=1):
             for convolution in range(1, depth + 1):
                 yield f"conv{block}_{convolution}", nn.Conv2d(channels, width, 3, padding=1)
-                # Not in place: on images that need gradients the convolution's output belongs to autograd.
-                yield f"relu{block}_{convolution}", nn.ReLU()
+                yield f"relu{block}_{convolution}", nn.ReLU(inplace=True)
                 channels = width
             yield f"pool{block}", nn.MaxPool2d(2)
 

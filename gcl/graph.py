@@ -49,12 +49,13 @@ class DenseTAGConv(TAGConv):
     """Topology-adaptive graph convolution (Du et al., 2017) on dense adjacencies.
 
     ``h = sum_k S^k x W_k + bias`` for k = 0 ... K, ``S = D^-1/2 A D^-1/2``. The weights are those of PyG's
-    sparse ``TAGConv``, of which this is the batched dense form: ``lins[k]`` holds ``W_k``.
+    sparse ``TAGConv``, of which this is the batched dense form: ``lins[k]`` holds ``W_k``. As there, with
+    ``normalize=False`` S itself is given, where several convolutions share it.
     """
 
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
         """``nodes`` (B, N, in), ``adjacency`` (B, N, N) with its self-loops: returns (B, N, out)."""
-        propagation = symmetric_normalisation(adjacency)
+        propagation = symmetric_normalisation(adjacency) if self.normalize else adjacency
         hidden = self.lins[0](nodes)
         for weight in self.lins[1:]:
             nodes = propagation @ nodes

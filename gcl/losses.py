@@ -1,7 +1,9 @@
 """The losses: least-squares GAN, InfoNCE between matching nodes, and the patch-wise graph contrastive loss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed
@@ -16,6 +18,7 @@ from gcl.graph import (
     gate,
     identity_adjacency,
     similarity_adjacency,
+    symmetric_normalisation,
     two_hop_adjacency,
 )
 
@@ -110,9 +113,9 @@ class LayerGraphLoss(nn.Module):
         self.level_weights, self.temperature = tuple(level_weights), temperature
         levels = len(self.level_weights) - 1
         self.embed = nn.Linear(channels, embedding)
-        self.gnn = DenseTAGConv(embedding, embedding, K=hops)
+        self.gnn = self._convolution(embedding, hops)
         self.pools = nn.ModuleList(SharedTopKPooling(embedding) for _ in range(levels))
-        self.pool_gnns = nn.ModuleList(DenseTAGConv(embedding, embedding, K=1) for _ in range(levels))
+        self.pool_gnns = nn.ModuleList(self._convolution(embedding, hops=1) for _ in range(levels))
         self.apply(_initialise)
 
     def forward(self, input_features: Tensor, output_features: Tensor, ids: Tensor) -> tuple[Tensor, PatchGraph]:
@@ -120,11 +123,10 @@ class LayerGraphLoss(nn.Module):
         with torch.no_grad():
             inputs = self._embed(input_features, ids)
         outputs = self._embed(output_features, ids)
-        input_adjacency, output_adjacency = self._adjacencies(inputs, outputs)
-        graph = PatchGraph(ids, input_adjacency, kept=[])
+        adjacencies = self._adjacencies(inputs, outputs)
+        graph = PatchGraph(ids, adjacencies[0], kept=[])
 
-        inputs = self._fixed(self.gnn, inputs, input_adjacency)
-        outputs = self._convolve(self.gnn, outputs, output_adjacency)
+        inputs, outputs = self._convolve(self.gnn, inputs, outputs, adjacencies)
         total = self.level_weights[0] * info_nce(inputs, outputs, self.temperature)
 
         keep = max(1, int(ids.shape[1] * self.keep))
@@ -133,32 +135,45 @@ class LayerGraphLoss(nn.Module):
             scores, kept = pool.choose(inputs, keep)
             positions = positions.gather(1, kept)
             graph.kept.append(positions)
-            input_adjacency = two_hop_adjacency(input_adjacency, kept)
-            output_adjacency = two_hop_adjacency(output_adjacency, kept)
-            inputs = self._fixed(gnn, gate(inputs, scores, kept), input_adjacency)
-            outputs = self._convolve(gnn, gate(outputs, scores, kept), output_adjacency)
+            adjacencies = _of_each(partial(two_hop_adjacency, kept=kept), adjacencies)
+            inputs, outputs = gate(inputs, scores, kept), gate(outputs, scores, kept)
+            inputs, outputs = self._convolve(gnn, inputs, outputs, adjacencies)
             total = total + weight * info_nce(inputs, outputs, self.temperature)
             keep = max(1, keep // 2)
         return total / len(self.level_weights), graph
 
-    @torch.no_grad()
-    def _fixed(self, gnn: DenseTAGConv, nodes: Tensor, adjacency: Tensor) -> Tensor:
-        """The input's node features: what the output's are compared with, never what learns."""
-        return self._convolve(gnn, nodes, adjacency)
-
     def _embed(self, features: Tensor, ids: Tensor) -> Tensor:
         return F.normalize(self.embed(gather_patches(features, ids)), dim=-1)  # (B, N, D)
 
-    def _convolve(self, gnn: DenseTAGConv, nodes: Tensor, adjacency: Tensor) -> Tensor:
-        return F.normalize(gnn(nodes, add_self_loops(adjacency)), dim=-1)
-
     def _adjacencies(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The adjacencies (B, N, N) that the input's and the output's graph propagate over."""
+        """The adjacencies (B, N, N) that the input's and the output's graph propagate over: one, unless separate."""
         if self.adjacency == "identity":
             identity = identity_adjacency(inputs)
             return identity, identity
         own = similarity_adjacency(inputs, self.threshold)
         return own, own if self.adjacency == "shared" else similarity_adjacency(outputs, self.threshold)
+
+    def _convolve(
+        self, gnn: nn.Module, inputs: Tensor, outputs: Tensor, adjacencies: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The new nodes (B, N, D) of both graphs; the input's are what is compared with, never what learns."""
+        input_propagation, output_propagation = _of_each(self._propagation, adjacencies)
+        with torch.no_grad():
+            inputs = F.normalize(gnn(inputs, input_propagation), dim=-1)
+        return inputs, F.normalize(gnn(outputs, output_propagation), dim=-1)
+
+    def _convolution(self, width: int, hops: int) -> nn.Module:
+        return DenseTAGConv(width, width, K=hops, normalize=False)
+
+    def _propagation(self, adjacency: Tensor) -> Tensor:
+        return symmetric_normalisation(add_self_loops(adjacency))
+
+
+def _of_each(function: Callable[[Tensor], Any], pair: tuple[Tensor, Tensor]) -> tuple[Any, Any]:
+    """``function`` of both of the ``pair``, computed once where they are one and the same."""
+    first, second = pair
+    result = function(first)
+    return result, result if second is first else function(second)
 
 
 class GraphContrastiveLoss(nn.Module):

@@ -21,29 +21,54 @@ def binomial_filter(channels: int, taps: int) -> Tensor:
     return (plane / plane.sum()).expand(channels, 1, taps, taps).clone()
 
 
+class ReflectionPad2d(nn.ReflectionPad2d):
+    """As torch's, but in the type of its input also under autocast, which would pad in float32 on a CPU."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the padded images."""
+        with torch.autocast(images.device.type, enabled=False):
+            return super().forward(images)
+
+
+class InstanceNorm2d(nn.Module):
+    """``(x - mean) / sqrt(variance + 1e-5)`` over the positions of every image and channel.
+
+    In the memory format of its input: torch's own turns channels-last tensors over, twice a layer.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        if not images.is_contiguous(memory_format=torch.channels_last):
+            return F.group_norm(images, images.shape[1])
+        normalised = [F.batch_norm(image, None, None, training=True) for image in images.split(1)]
+        return torch.cat(normalised) if len(normalised) > 1 else normalised[0]
+
+
 class BlurDownsample(nn.Module):
     """Blurs with [1,2,1] and keeps every second pixel: (B, C, H, W) -> (B, C, ceil(H/2), ceil(W/2))."""
 
     def __init__(self, channels: int):
         super().__init__()
+        self.pad = ReflectionPad2d(1)
         self.register_buffer("filt", binomial_filter(channels, taps=3))
 
     def forward(self, images: Tensor) -> Tensor:
-        padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
-        return F.conv2d(padded, self.filt, stride=2, groups=images.shape[1])
+        return F.conv2d(self.pad(images), self.filt, stride=2, groups=images.shape[1])
 
 
 class BlurUpsample(nn.Module):
-    """Doubles height and width with the [1,3,3,1] filter: (B, C, H, W) -> (B, C, 2H, 2W)."""
+    """Doubles height and width with the [1,3,3,1] filter: (B, C, H, W) -> (B, C, 2H, 2W).
+
+    That is linear interpolation, which is computed much faster than the transposed convolution with the filter.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
+        # An entry of every public checkpoint.
         self.register_buffer("filt", 4 * binomial_filter(channels, taps=4))
 
     def forward(self, images: Tensor) -> Tensor:
-        padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-        doubled = F.conv_transpose2d(padded, self.filt, stride=2, padding=2, groups=images.shape[1])
-        return doubled[:, :, 1:-1, 1:-1]
+        return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class ResidualBlock(nn.Module):
@@ -52,28 +77,28 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
-            nn.ReLU(),
-            nn.ReflectionPad2d(1),
+            InstanceNorm2d(),
+            nn.ReLU(inplace=True),
+            ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm2d(),
         )
 
     def forward(self, images: Tensor) -> Tensor:
         return images + self.conv_block(images)
 
 
-def _normalised(convolution: nn.Module, channels: int, activation: nn.Module) -> list[nn.Module]:
-    return [convolution, nn.InstanceNorm2d(channels), activation]
+def _normalised(convolution: nn.Module, activation: nn.Module) -> list[nn.Module]:
+    return [convolution, InstanceNorm2d(), activation]
 
 
 def _down(channels: int, resampling: str) -> list[nn.Module]:
     """Layers that halve the size and double the ``channels``."""
     stride = 1 if resampling == "blur" else 2
     convolution = nn.Conv2d(channels, 2 * channels, 3, stride=stride, padding=1)
-    layers = _normalised(convolution, 2 * channels, nn.ReLU())
+    layers = _normalised(convolution, nn.ReLU(inplace=True))
     return [*layers, BlurDownsample(2 * channels)] if resampling == "blur" else layers
 
 
@@ -81,7 +106,7 @@ def _up(channels: int, resampling: str) -> list[nn.Module]:
     """Layers that double the size and halve the ``channels``."""
     larger = BlurUpsample(channels) if resampling == "blur" else nn.Upsample(scale_factor=2, mode="nearest")
     convolution = nn.Conv2d(channels, channels // 2, 3, padding=1)
-    return [larger, *_normalised(convolution, channels // 2, nn.ReLU())]
+    return [larger, *_normalised(convolution, nn.ReLU(inplace=True))]
 
 
 class Generator(nn.Module):
@@ -97,13 +122,13 @@ class Generator(nn.Module):
     def __init__(self, channels: int = 64, blocks: int = 9, downsamplings: int = 2, resampling: str = "blur"):
         super().__init__()
         self.stride = 2**downsamplings
-        layers = [nn.ReflectionPad2d(3), *_normalised(nn.Conv2d(3, channels, 7), channels, nn.ReLU())]
+        layers = [ReflectionPad2d(3), *_normalised(nn.Conv2d(3, channels, 7), nn.ReLU(inplace=True))]
         for level in range(downsamplings):
             layers += _down(channels * 2**level, resampling)
         layers += [ResidualBlock(channels * self.stride) for _ in range(blocks)]
         for level in reversed(range(downsamplings)):
             layers += _up(channels * 2 ** (level + 1), resampling)
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(channels, 3, 7), nn.Tanh()]
+        layers += [ReflectionPad2d(3), nn.Conv2d(channels, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         self.apply(_initialise)
 
@@ -123,7 +148,8 @@ class Generator(nn.Module):
         for index, layer in enumerate(self.model[: max(layers) + 1]):
             hidden = layer(hidden)
             if index in layers:
-                features.append(hidden)
+                # A normalisation's output is the next layer's to change: activations work in place.
+                features.append(hidden.clone() if isinstance(layer, InstanceNorm2d) else hidden)
         return features
 
 
@@ -139,12 +165,12 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int = 64, layers: int = 3, spectral_norm: bool = False):
         super().__init__()
-        modules = [nn.Conv2d(3, channels, 4, padding=1), nn.LeakyReLU(0.2), BlurDownsample(channels)]
+        modules = [nn.Conv2d(3, channels, 4, padding=1), nn.LeakyReLU(0.2, inplace=True), BlurDownsample(channels)]
         width = channels
         for level in range(1, layers + 1):
             wider = channels * min(2**level, 8)
             convolution = nn.Conv2d(width, wider, 4, padding=1)
-            modules += _normalised(convolution, wider, nn.LeakyReLU(0.2))
+            modules += _normalised(convolution, nn.LeakyReLU(0.2, inplace=True))
             if level < layers:
                 modules.append(BlurDownsample(wider))
             width = wider
