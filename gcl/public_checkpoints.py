@@ -90,6 +90,9 @@ def _only_generator(states: dict[str, State], checkpoint: Path) -> tuple[Generat
     state = states[fitting[0]]
     arguments = generator_arguments(state)
     generator = build_generator(arguments, checkpoint)
+    for name, ours in generator.named_buffers():
+        if not torch.allclose(state[name], ours):
+            raise UserError(f"{checkpoint}: {name} is another filter than the CUT family's, which alone is computed")
     generator.load_state_dict(state)
     return generator, arguments
 

@@ -16,6 +16,9 @@ from gcl.networks import Generator
 MOST_AT_ONCE = 8
 """Images that a folder's translation works on at the same time, at most."""
 
+HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+"""What convolutions are computed in, for the precisions of params.yaml that are not float32."""
+
 LARGE = 512 * 1024
 """Pixels from which on an image is large: a few of them at once could fill the memory."""
 
@@ -56,7 +59,9 @@ def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
     return [path.relative_to(source).with_suffix(".png") for path in images]
 
 
-def translate_folder(generator: Generator, source: Path, target: Path, device: torch.device) -> Iterator[Path]:
+def translate_folder(
+    generator: Generator, source: Path, target: Path, device: torch.device, precision: str = "32-true"
+) -> Iterator[Path]:
     """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
 
     Yields each path, in order, when it is written. Several images are worked on at once, one a core, so that no device
@@ -67,13 +72,13 @@ def translate_folder(generator: Generator, source: Path, target: Path, device: t
     if not images:
         raise UserError(f"{source}: no images to translate")
     targets = [target / name for name in translated_names(images, source)]
-    generator = generator.to(device).eval()
+    generator = _ready(generator, device)
 
     def translate_small(path: Path, written: Path) -> bool:
         pixels = to_tensor(path)
         small = pixels[0].numel() < LARGE
         if small:
-            _translate(generator, pixels, written, device)
+            _translate(generator, pixels, written, device, precision)
         return small
 
     # Two images on a core each are done before one after the other on two cores.
@@ -82,19 +87,28 @@ def translate_folder(generator: Generator, source: Path, target: Path, device: t
     try:
         for path, written, done in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
             if not done:
-                translate_file(generator, path, written, device)
+                translate_file(generator, path, written, device, precision)
             yield written
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def translate_file(generator: Generator, source: Path, target: Path, device: torch.device) -> None:
+def translate_file(
+    generator: Generator, source: Path, target: Path, device: torch.device, precision: str = "32-true"
+) -> None:
     """Writes the translation of one image to the PNG ``target``. UserError if the image cannot be read."""
-    _translate(generator.to(device).eval(), to_tensor(source), target, device)
+    _translate(_ready(generator, device), to_tensor(source), target, device, precision)
 
 
-def _translate(generator: Generator, pixels: Tensor, target: Path, device: torch.device) -> None:
+def _ready(generator: Generator, device: torch.device) -> Generator:
+    return generator.to(device, memory_format=torch.channels_last).eval()
+
+
+def _translate(generator: Generator, pixels: Tensor, target: Path, device: torch.device, precision: str) -> None:
     signed = to_signed(pixels).unsqueeze(0).to(device)  # (1, 3, H, W)
-    translated = to_pixels(translate_image(generator, signed))[0].permute(1, 2, 0)  # (H, W, 3)
+    # In every thread anew: autocast is each thread's own.
+    with torch.autocast(device.type, HALF.get(precision), enabled=precision in HALF):
+        translated = translate_image(generator, signed)
+    translated = to_pixels(translated)[0].permute(1, 2, 0)  # (H, W, 3)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_png(translated.cpu().numpy(), target)

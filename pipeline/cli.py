@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gcl.errors import UserError
+from pipeline.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -101,12 +102,13 @@ def translate(
     source: Input = PREPARED / "testA",
     target: Output = TRANSLATED,
 ):
-    """Translate images of any size. Works anywhere; without a params.yaml on the best device there is."""
+    """Translate images of any size. Works anywhere; without a params.yaml in float32 on the best device there is."""
     in_project = params.is_file() or params != PARAMS
-    accelerator = _read(params).train.accelerator if in_project else "auto"
+    numbers = _read(params).train if in_project else None
+    accelerator, precision = (numbers.accelerator, numbers.precision) if numbers else ("auto", "32-true")
     from pipeline.translate import translate
 
-    translate(accelerator, model, source, target)
+    translate(accelerator, model, source, target, precision)
 
 
 @app.command()
@@ -279,6 +281,7 @@ def main() -> None:
     # Read when torch loads OpenMP, whose threads spin for milliseconds while they wait: as soon as another process
     # wants a core too, a training step takes many times as long. This is as fast alone and bearable in company.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    keep_freed_memory()
     # A killed stage cleans up like one that fails: no partial folder, and its MLflow run ends.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # torch-geometric's, at import; nothing a user could do about it.

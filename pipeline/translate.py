@@ -17,8 +17,10 @@ from pipeline.console import announce, progress_bar
 from pipeline.devices import one_device
 
 
-def translate(accelerator: str, model: Path, source: Path, target: Path) -> None:
+def translate(accelerator: str, model: Path, source: Path, target: Path, precision: str = "32-true") -> None:
     """Translates the image ``source``, or every image in that folder, nested or not, into ``target``.
+
+    ``accelerator`` and ``precision`` are as in the section train of params.yaml.
 
     A failure leaves nothing half-done. UserError, and nothing touched, where ``target`` would take the place of an
     input or of anything that this stage did not write.
@@ -27,12 +29,12 @@ def translate(accelerator: str, model: Path, source: Path, target: Path) -> None
         raise UserError(f"{source}: no such file or folder")
     generator, device = load_generator(model), one_device(accelerator)
     if source.is_dir():
-        _translate_all(generator, source, target, device)
+        _translate_all(generator, source, target, device, precision)
     else:
-        _translate_one(generator, source, target, device)
+        _translate_one(generator, source, target, device, precision)
 
 
-def _translate_one(generator: Generator, source: Path, target: Path, device: torch.device) -> None:
+def _translate_one(generator: Generator, source: Path, target: Path, device: torch.device, precision: str) -> None:
     """``target`` is a new .png file, or a folder to put one of the same name into."""
     is_file = target.suffix.lower() in SUFFIXES and not target.is_dir()
     if is_file and target.suffix.lower() != ".png":
@@ -41,17 +43,17 @@ def _translate_one(generator: Generator, source: Path, target: Path, device: tor
     # Also true of a link, wherever it leads.
     if os.path.lexists(written):
         raise UserError(f"{written} exists already and is not overwritten; remove it or write somewhere else")
-    translate_file(generator, source, written, device)
+    translate_file(generator, source, written, device, precision)
     announce(f"translated 1 image: {written}")
 
 
-def _translate_all(generator: Generator, source: Path, target: Path, device: torch.device) -> None:
+def _translate_all(generator: Generator, source: Path, target: Path, device: torch.device, precision: str) -> None:
     images = find_images(source)
     _check_apart(source, images, target)
     _check_only_ours(target)
     with replaced_folder(target) as folder:
         _write_names(folder / MARKER, translated_names(images, source))
-        with closing(translate_folder(generator, source, folder, device)) as written:
+        with closing(translate_folder(generator, source, folder, device, precision)) as written:
             count = sum(1 for _ in progress_bar(written, "translating", len(images)))
     announce(f"translated {count} images: {target}")
 

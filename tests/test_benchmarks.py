@@ -132,6 +132,7 @@ def small_benchmark(monkeypatch, tmp_path, tiny):
         monkeypatch.setattr(module, "BUDGET", 0.0)
     monkeypatch.setattr(graph_loss, "PATCHES", (16,))
     monkeypatch.setattr(graph_loss, "BATCHES", (1,))
+    monkeypatch.setattr(graph_loss, "PUBLISHED", Size(16, 1))
     monkeypatch.setattr(evaluation, "TRAIN", 2)
     monkeypatch.setattr(evaluation, "TEST", 2)
     monkeypatch.setattr(startup, "STAGES", ("variants",))
@@ -154,14 +155,17 @@ def test_the_json_has_everything(small_benchmark, tmp_path):
     results = small_benchmark("graph-loss", "step", "translation", "evaluation")
     assert set(results) == {"machine", "graph-loss", "step", "translation", "evaluation"}
     assert {"device", "name", "threads", "versions"} <= set(results["machine"])
-    (row,) = results["graph-loss"]
+    row, plain = results["graph-loss"]
     assert {"patches", "batch", "density", "dense", "sparse", "sparse_to_dense"} == set(row)
+    assert set(plain) - set(row) == {"plain_process"}
     assert set(row["dense"]) == {"seconds", "fastest", "slowest", "repeats", "memory"}
     measured = results["step"]["published"]
     assert list(measured["parts"]) == ["data", "generator", "discriminator", "encoder", "graph loss", "optimiser"]
     assert measured["convolutions"]["step_to_convolutions"] > 0
     assert list(measured["combinations"]) == list(step.COMBINATIONS)
-    assert {"plain_loop", "gcl_translate", "speedup"} <= set(results["translation"]["params.yaml"])
+    translation_ = results["translation"]["params.yaml"]
+    assert {"plain_loop", "gcl_translate", "gcl_translate_bfloat16"} <= set(translation_)
+    assert translation_["plain_loop"]["speedup"] == 1
     assert results["evaluation"]["images_a_second"] > 0
     assert torch.get_num_threads() == threads
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "params.yaml"]

@@ -133,6 +133,15 @@ def test_sizes_are_read_off_the_weights(tmp_path, saved, resampling, downsamplin
     assert torch.equal(translate_image(load_generator(tmp_path / "model"), images), original(images))
 
 
+def test_another_filter_is_not_taken_for_ours(tmp_path, saved):
+    weights = Generator(**SIZES).state_dict()
+    name = next(name for name in weights if name.endswith(".filt"))
+    weights[name] = weights[name].flip(0).roll(1, dims=2)
+    with pytest.raises(UserError, match=f"{name} is another filter"):
+        import_checkpoint(saved(weights), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 def save_old(contents, path):
     torch.save(contents, path, _use_new_zipfile_serialization=False)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gcl.networks import Discriminator, Generator, count_parameters
+from gcl.networks import BlurUpsample, Discriminator, Generator, InstanceNorm2d, count_parameters
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "networks_golden.npz")
 
@@ -57,3 +57,34 @@ def test_spectral_norm_bounds_every_convolution():
         largest = [torch.linalg.matrix_norm(module.weight.flatten(1), ord=2) for module in convolutions]
     torch.testing.assert_close(torch.stack(largest), torch.ones(len(convolutions)), atol=0.02, rtol=0)
     assert count_parameters(network) == count_parameters(Discriminator(channels=8))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_equals_torchs_and_keeps_the_memory_format(memory_format):
+    torch.manual_seed(0)
+    images = (3 * torch.randn(3, 5, 8, 6) + 1).contiguous(memory_format=memory_format).requires_grad_()
+    gradient = torch.randn(3, 5, 8, 6)
+    ours, torchs = InstanceNorm2d()(images), torch.nn.functional.instance_norm(images)
+    assert ours.is_contiguous(memory_format=memory_format)
+    torch.testing.assert_close(ours, torchs, atol=1e-5, rtol=0)
+    found, expected = (torch.autograd.grad(output, images, gradient)[0] for output in (ours, torchs))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_upsampling_is_the_transposed_convolution_with_its_filter():
+    """Which public checkpoints are trained with, borders repeated."""
+    network, images = BlurUpsample(4), torch.rand(2, 4, 7, 5)
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    expected = torch.nn.functional.conv_transpose2d(padded, network.filt, stride=2, padding=3, groups=4)
+    torch.testing.assert_close(network(images), expected, atol=1e-6, rtol=0)
+
+
+def test_under_autocast_images_stay_small_between_the_convolutions():
+    """In half the bytes, and in the memory format: whatever lies between convolutions turns neither over."""
+    network = Generator(channels=4, blocks=1).to(memory_format=torch.channels_last)
+    images = torch.rand(2, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = network.model[0](images)
+        for layer in network.model[1:]:
+            hidden = layer(hidden)
+            assert hidden.dtype == torch.bfloat16 and hidden.is_contiguous(memory_format=torch.channels_last)

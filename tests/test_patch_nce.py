@@ -88,9 +88,15 @@ def test_the_heads_start_as_published():
 def test_the_generator_gives_its_features_and_runs_no_further():
     generator = Generator(channels=4, blocks=2, resampling="resize").eval()
     images = torch.rand(2, 3, 16, 16) * 2 - 1
-    features = generator.encode(images, [0, 4, 10])
-    assert [tuple(feature.shape) for feature in features] == [(2, 3, 22, 22), (2, 8, 8, 8), (2, 16, 4, 4)]
-    for layer, feature in zip([0, 4, 10], features, strict=True):
+    # Also after a normalisation, whose output the activation that follows overwrites.
+    features = generator.encode(images, [0, 2, 4, 10])
+    assert [tuple(feature.shape) for feature in features] == [
+        (2, 3, 22, 22),
+        (2, 4, 16, 16),
+        (2, 8, 8, 8),
+        (2, 16, 4, 4),
+    ]
+    for layer, feature in zip([0, 2, 4, 10], features, strict=True):
         assert torch.equal(feature, generator.model[: layer + 1](images))
     with pytest.raises(UserError, match=r"cut\.layers: this generator has no layer 99, only 0 to"):
         generator.encode(images, [0, 99])

@@ -16,7 +16,9 @@ from gcl.images import list_images
 from gcl.networks import Generator
 from gcl.translation import translate_folder, translate_image
 from pipeline.cli import app
+from pipeline.params import read_mapping
 from pipeline.translate import translate
+from tests.project import ROOT
 
 ARGUMENTS = {"channels": 4, "blocks": 1, "downsamplings": 2, "resampling": "resize"}
 
@@ -266,3 +268,20 @@ def test_two_images_of_one_folder_that_would_become_one_are_told(tmp_path, model
     Image.open(photographs / "image_0.bmp").save(photographs / "image_0.webp")
     with pytest.raises(UserError, match=r"would both become image_0\.png"):
         translate("cpu", model, photographs, tmp_path / "out")
+
+
+def test_the_precision_of_the_training_is_that_of_the_stage(model, photographs, tmp_path):
+    """bfloat16 has eight bits for a number: other pixels, but not by much."""
+    settings = read_mapping(ROOT / "params.yaml")
+    for precision in ("32-true", "bf16-mixed"):
+        settings["train"]["precision"] = precision
+        (tmp_path / "params.yaml").write_text(json.dumps(settings))
+        words = ["--params", str(tmp_path / "params.yaml"), "--model", str(model), "--input", str(photographs)]
+        told = CliRunner().invoke(app, ["translate", *words, "--output", str(tmp_path / precision)])
+        assert told.exit_code == 0, told.output
+    pairs = [
+        [to_tensor(path).float() for path in paths]
+        for paths in zip(*(list_images(tmp_path / precision) for precision in ("32-true", "bf16-mixed")), strict=True)
+    ]
+    differences = [(first - second).abs().mean().item() for first, second in pairs]
+    assert all(0 < difference < 5 for difference in differences)

@@ -12,13 +12,14 @@ Numbers = Mapping[str, Any]
 
 
 def graph_loss_table(rows: Iterable[Numbers]) -> Table:
-    """A row a size."""
+    """A row a size; the last one's process gives freed memory back."""
     columns = ("patches", "batch", "dense", "PyG sparse", "ratio", "dense, peak", "PyG sparse, peak")
     table = _table("graph loss, forward and backward, published setting", *columns)
     for row in rows:
         seconds = [_seconds(row[name]) for name in ("dense", "sparse")]
         memory = [_mebibytes(row[name].get("memory")) for name in ("dense", "sparse")]
-        table.add_row(str(row["patches"]), str(row["batch"]), *seconds, shown(row.get("sparse_to_dense")), *memory)
+        patches = f"{row['patches']}, in a plain process" if "plain_process" in row else str(row["patches"])
+        table.add_row(patches, str(row["batch"]), *seconds, shown(row.get("sparse_to_dense")), *memory)
     return table
 
 
@@ -41,11 +42,14 @@ def step_table(settings: Mapping[str, Numbers]) -> Table:
 
 
 def translation_table(settings: Mapping[str, Numbers]) -> Table:
-    """Images a second of the loop and of the stage."""
-    table = _table("translation, images/s", "setting", "pixels", "plain loop", "gcl translate", "gain")
+    """Images a second of the loop and of the stage, in float32 and bfloat16."""
+    table = _table("translation, images/s", "setting", "pixels", "plain loop", "gcl translate", "in bfloat16")
     for name, measured in settings.items():
-        speeds = [shown(measured[loop]["images_a_second"]) for loop in ("plain_loop", "gcl_translate")]
-        table.add_row(name, str(measured["size"]), *speeds, f"{measured['speedup']:.2f} x")
+        gains = [
+            f"{shown(measured[loop]['images_a_second'])} ({measured[loop]['speedup']:.2f} x)"
+            for loop in ("gcl_translate", "gcl_translate_bfloat16")
+        ]
+        table.add_row(name, str(measured["size"]), shown(measured["plain_loop"]["images_a_second"]), *gains)
     return table
 
 
