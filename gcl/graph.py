@@ -54,7 +54,7 @@ class DenseTAGConv(TAGConv):
     """
 
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
-        """``nodes`` (B, N, in), ``adjacency`` (B, N, N) with its self-loops: returns (B, N, out)."""
+        """``nodes`` (B, N, in), ``adjacency`` (B, N, N) with its self-loops, or S: returns (B, N, out)."""
         propagation = symmetric_normalisation(adjacency) if self.normalize else adjacency
         hidden = self.lins[0](nodes)
         for weight in self.lins[1:]:

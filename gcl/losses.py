@@ -163,9 +163,11 @@ class LayerGraphLoss(nn.Module):
         return inputs, F.normalize(gnn(outputs, output_propagation), dim=-1)
 
     def _convolution(self, width: int, hops: int) -> nn.Module:
+        """(nodes (B, N, D), what :meth:`_propagation` gives) -> new nodes (B, N, D)."""
         return DenseTAGConv(width, width, K=hops, normalize=False)
 
-    def _propagation(self, adjacency: Tensor) -> Tensor:
+    def _propagation(self, adjacency: Tensor) -> Any:
+        """What the convolutions need of ``adjacency`` (B, N, N): here S, the normalised A + I."""
         return symmetric_normalisation(add_self_loops(adjacency))
 
 

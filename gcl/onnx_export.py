@@ -42,7 +42,8 @@ def _converted(generator: Generator) -> bytes:
     stride, smallest = generator.stride, smallest_side(generator)
     rows, columns = (stride * Dim(name, min=smallest // stride) for name in ("h", "w"))
     program = torch.onnx.export(
-        generator.cpu().eval(),
+        # Channels last, the number of images would be taken for a constant.
+        generator.cpu().to(memory_format=torch.contiguous_format).eval(),
         # Sizes that are alike, or as small as can be, would be taken for constants.
         (torch.zeros(2, 3, 4 * smallest, 5 * smallest),),
         dynamo=True,

@@ -14,7 +14,7 @@ from torch import Tensor
 from gcl.checkpoints import build_generator, save_generator
 from gcl.errors import UserError
 from gcl.files import replaced_folder, sha256
-from gcl.networks import Generator
+from gcl.networks import BlurUpsample, Generator
 from gcl.weight_checks import State, differences, generator_arguments, shortened
 
 EXPECTED = "expected a ResNet generator of the CUT family (model.1.weight of shape (channels, 3, 7, 7) and so on)"
@@ -90,9 +90,11 @@ def _only_generator(states: dict[str, State], checkpoint: Path) -> tuple[Generat
     state = states[fitting[0]]
     arguments = generator_arguments(state)
     generator = build_generator(arguments, checkpoint)
-    for name, ours in generator.named_buffers():
-        if not torch.allclose(state[name], ours):
-            raise UserError(f"{checkpoint}: {name} is another filter than the CUT family's, which alone is computed")
+    for name, module in generator.named_modules():
+        if isinstance(module, BlurUpsample) and not torch.allclose(state[f"{name}.filt"].float(), module.filt):
+            raise UserError(
+                f"{checkpoint}: {name}.filt is not the filter [1,3,3,1], by which alone images are enlarged"
+            )
     generator.load_state_dict(state)
     return generator, arguments
 

@@ -1,7 +1,8 @@
 """Translating images of any size with a trained generator."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -13,11 +14,10 @@ from gcl.errors import UserError
 from gcl.images import check_stems, list_images, save_png
 from gcl.networks import Generator
 
+Autocast = Callable[[], AbstractContextManager]
+
 MOST_AT_ONCE = 8
 """Images that a folder's translation works on at the same time, at most."""
-
-HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-"""What convolutions are computed in, for the precisions of params.yaml that are not float32."""
 
 LARGE = 512 * 1024
 """Pixels from which on an image is large: a few of them at once could fill the memory."""
@@ -60,13 +60,15 @@ def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
 
 
 def translate_folder(
-    generator: Generator, source: Path, target: Path, device: torch.device, precision: str = "32-true"
+    generator: Generator, source: Path, target: Path, device: torch.device, autocast: Autocast = nullcontext
 ) -> Iterator[Path]:
     """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
 
     Yields each path, in order, when it is written. Several images are worked on at once, one a core, so that no device
-    waits for files; large ones one after the other. UserError if there is nothing to translate or an image cannot be
-    read; what was begun before is then still written.
+    waits for files; large ones one after the other. ``autocast`` is opened around every image, in its thread: Fabric's,
+    for another precision than float32. The generator is left on the device, channels last.
+
+    UserError if there is nothing to translate or an image cannot be read; what was begun before is then still written.
     """
     images = find_images(source)
     if not images:
@@ -78,7 +80,7 @@ def translate_folder(
         pixels = to_tensor(path)
         small = pixels[0].numel() < LARGE
         if small:
-            _translate(generator, pixels, written, device, precision)
+            _translate(generator, pixels, written, device, autocast)
         return small
 
     # Two images on a core each are done before one after the other on two cores.
@@ -87,27 +89,29 @@ def translate_folder(
     try:
         for path, written, done in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
             if not done:
-                translate_file(generator, path, written, device, precision)
+                _translate(generator, to_tensor(path), written, device, autocast)
             yield written
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def translate_file(
-    generator: Generator, source: Path, target: Path, device: torch.device, precision: str = "32-true"
+    generator: Generator, source: Path, target: Path, device: torch.device, autocast: Autocast = nullcontext
 ) -> None:
-    """Writes the translation of one image to the PNG ``target``. UserError if the image cannot be read."""
-    _translate(_ready(generator, device), to_tensor(source), target, device, precision)
+    """Writes the translation of one image to the PNG ``target``. UserError if the image cannot be read.
+
+    ``autocast`` and what becomes of the generator are as in :func:`translate_folder`.
+    """
+    _translate(_ready(generator, device), to_tensor(source), target, device, autocast)
 
 
 def _ready(generator: Generator, device: torch.device) -> Generator:
     return generator.to(device, memory_format=torch.channels_last).eval()
 
 
-def _translate(generator: Generator, pixels: Tensor, target: Path, device: torch.device, precision: str) -> None:
+def _translate(generator: Generator, pixels: Tensor, target: Path, device: torch.device, autocast: Autocast) -> None:
     signed = to_signed(pixels).unsqueeze(0).to(device)  # (1, 3, H, W)
-    # In every thread anew: autocast is each thread's own.
-    with torch.autocast(device.type, HALF.get(precision), enabled=precision in HALF):
+    with autocast():
         translated = translate_image(generator, signed)
     translated = to_pixels(translated)[0].permute(1, 2, 0)  # (H, W, 3)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,7 @@ def _run(
     with replaced_folder(target) as folder:
         model, translated, run_file = folder / "model", folder / "translated", folder / "run.json"
         run_training(fabric, params, prepared, model, folder, run_file, unfinished, name, restart)
-        translate(params.train.accelerator, model, prepared / "testA", translated, params.train.precision)
+        translate(params.train.accelerator, model, prepared / "testA", translated)
         run_evaluation(params, prepared, translated, folder, run_file, name)
         (folder / FINGERPRINT).write_text(made_from + "\n", encoding="utf-8")
 

@@ -102,13 +102,12 @@ def translate(
     source: Input = PREPARED / "testA",
     target: Output = TRANSLATED,
 ):
-    """Translate images of any size. Works anywhere; without a params.yaml in float32 on the best device there is."""
+    """Translate images of any size, in the model's precision. Without a params.yaml on the best device there is."""
     in_project = params.is_file() or params != PARAMS
-    numbers = _read(params).train if in_project else None
-    accelerator, precision = (numbers.accelerator, numbers.precision) if numbers else ("auto", "32-true")
+    accelerator = _read(params).train.accelerator if in_project else "auto"
     from pipeline.translate import translate
 
-    translate(accelerator, model, source, target, precision)
+    translate(accelerator, model, source, target)
 
 
 @app.command()

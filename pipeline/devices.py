@@ -49,8 +49,13 @@ def launch(fabric: Fabric) -> None:
 
 def one_device(accelerator: str) -> torch.device:
     """The first device of the ``accelerator``, auto for the best there is; UserError if this machine has none."""
-    with _telling(f"train.accelerator {accelerator}"):
-        return Fabric(accelerator=accelerator, devices=1).device
+    return fabric_on_one_device(accelerator, "32-true").device
+
+
+def fabric_on_one_device(accelerator: str, precision: str) -> Fabric:
+    """The first device of the ``accelerator`` in that ``precision``; UserError if this machine has none."""
+    with _telling(f"train.accelerator {accelerator}, train.precision {precision}"):
+        return Fabric(accelerator=accelerator, devices=1, precision=precision)
 
 
 @contextmanager

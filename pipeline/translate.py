@@ -5,36 +5,37 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-import torch
+from lightning_fabric import Fabric
 
-from gcl.checkpoints import load_generator
+from gcl.checkpoints import load_generator, read_description
 from gcl.errors import UserError
 from gcl.files import MARKER, replaced_folder
 from gcl.images import SUFFIXES
 from gcl.networks import Generator
 from gcl.translation import find_images, translate_file, translate_folder, translated_names
 from pipeline.console import announce, progress_bar
-from pipeline.devices import one_device
+from pipeline.devices import fabric_on_one_device
 
 
-def translate(accelerator: str, model: Path, source: Path, target: Path, precision: str = "32-true") -> None:
+def translate(accelerator: str, model: Path, source: Path, target: Path) -> None:
     """Translates the image ``source``, or every image in that folder, nested or not, into ``target``.
 
-    ``accelerator`` and ``precision`` are as in the section train of params.yaml.
+    In the precision that the model was trained in, float32 where it does not say.
 
     A failure leaves nothing half-done. UserError, and nothing touched, where ``target`` would take the place of an
     input or of anything that this stage did not write.
     """
     if not source.exists():
         raise UserError(f"{source}: no such file or folder")
-    generator, device = load_generator(model), one_device(accelerator)
+    generator = load_generator(model)
+    fabric = fabric_on_one_device(accelerator, read_description(model).get("train", {}).get("precision", "32-true"))
     if source.is_dir():
-        _translate_all(generator, source, target, device, precision)
+        _translate_all(generator, source, target, fabric)
     else:
-        _translate_one(generator, source, target, device, precision)
+        _translate_one(generator, source, target, fabric)
 
 
-def _translate_one(generator: Generator, source: Path, target: Path, device: torch.device, precision: str) -> None:
+def _translate_one(generator: Generator, source: Path, target: Path, fabric: Fabric) -> None:
     """``target`` is a new .png file, or a folder to put one of the same name into."""
     is_file = target.suffix.lower() in SUFFIXES and not target.is_dir()
     if is_file and target.suffix.lower() != ".png":
@@ -43,17 +44,17 @@ def _translate_one(generator: Generator, source: Path, target: Path, device: tor
     # Also true of a link, wherever it leads.
     if os.path.lexists(written):
         raise UserError(f"{written} exists already and is not overwritten; remove it or write somewhere else")
-    translate_file(generator, source, written, device, precision)
+    translate_file(generator, source, written, fabric.device, fabric.autocast)
     announce(f"translated 1 image: {written}")
 
 
-def _translate_all(generator: Generator, source: Path, target: Path, device: torch.device, precision: str) -> None:
+def _translate_all(generator: Generator, source: Path, target: Path, fabric: Fabric) -> None:
     images = find_images(source)
     _check_apart(source, images, target)
     _check_only_ours(target)
     with replaced_folder(target) as folder:
         _write_names(folder / MARKER, translated_names(images, source))
-        with closing(translate_folder(generator, source, folder, device, precision)) as written:
+        with closing(translate_folder(generator, source, folder, fabric.device, fabric.autocast)) as written:
             count = sum(1 for _ in progress_bar(written, "translating", len(images)))
     announce(f"translated {count} images: {target}")
 

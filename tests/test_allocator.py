@@ -27,5 +27,4 @@ def faults(call: str) -> int:
 
 
 def test_a_large_allocation_finds_the_pages_of_the_last_one():
-    pages = 5 * (64 << 20) // 4096
-    assert faults("keep_freed_memory()") < pages / 10 < faults("")
+    assert faults("keep_freed_memory()") < faults("") / 10

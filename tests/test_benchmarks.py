@@ -165,7 +165,7 @@ def test_the_json_has_everything(small_benchmark, tmp_path):
     assert list(measured["combinations"]) == list(step.COMBINATIONS)
     translation_ = results["translation"]["params.yaml"]
     assert {"plain_loop", "gcl_translate", "gcl_translate_bfloat16"} <= set(translation_)
-    assert translation_["plain_loop"]["speedup"] == 1
+    assert translation_["gcl_translate"]["speedup"] > 0
     assert results["evaluation"]["images_a_second"] > 0
     assert torch.get_num_threads() == threads
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "params.yaml"]

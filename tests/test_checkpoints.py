@@ -133,13 +133,18 @@ def test_sizes_are_read_off_the_weights(tmp_path, saved, resampling, downsamplin
     assert torch.equal(translate_image(load_generator(tmp_path / "model"), images), original(images))
 
 
-def test_another_filter_is_not_taken_for_ours(tmp_path, saved):
+def test_another_filter_than_that_of_interpolation_is_told(tmp_path, saved):
     weights = Generator(**SIZES).state_dict()
-    name = next(name for name in weights if name.endswith(".filt"))
-    weights[name] = weights[name].flip(0).roll(1, dims=2)
-    with pytest.raises(UserError, match=f"{name} is another filter"):
+    name = next(name for name in weights if name.endswith(".filt") and weights[name].shape[-1] == 4)
+    weights[name] = weights[name].roll(1, dims=2)
+    with pytest.raises(UserError, match=f"{name} is not the filter"):
         import_checkpoint(saved(weights), tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_weights_in_half_precision_are_imported(tmp_path, saved):
+    half = {name: weight.half() for name, weight in Generator(**SIZES).state_dict().items()}
+    assert import_checkpoint(saved(half), tmp_path / "model")["generator"] == SIZES
 
 
 def save_old(contents, path):

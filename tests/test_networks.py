@@ -1,5 +1,6 @@
 """Generator and discriminator against outputs and checkpoint names of the public CUT family."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,21 @@ def test_instance_norm_equals_torchs_and_keeps_the_memory_format(memory_format):
     torch.testing.assert_close(ours, torchs, atol=1e-5, rtol=0)
     found, expected = (torch.autograd.grad(output, images, gradient)[0] for output in (ours, torchs))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("network", [Generator(4, 1), Generator(4, 1, resampling="resize"), Discriminator(4, 2)])
+def test_gradients_are_the_same_in_either_memory_format(network):
+    """Whatever works in place: nothing that a backward pass needs is overwritten."""
+    network = network.double()
+    images = torch.rand(2, 3, 32, 32, dtype=torch.float64) * 2 - 1
+    gradients = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        copy = deepcopy(network).to(memory_format=memory_format)
+        given = images.contiguous(memory_format=memory_format).requires_grad_()
+        loss = copy(given).square().mean()
+        gradients.append(torch.autograd.grad(loss, [given, *copy.parameters()]))
+    for mine, its in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, its, atol=1e-10, rtol=0)
 
 
 def test_upsampling_is_the_transposed_convolution_with_its_filter():

@@ -52,6 +52,12 @@ def test_any_number_and_size_gives_what_torch_gives(exported):
         np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
 
 
+def test_a_generator_that_has_translated_is_exported_as_well(tmp_path):
+    """Its convolutions are left channels last, where images are normalised one by one."""
+    network = generator("blur").to(memory_format=torch.channels_last)
+    assert export_onnx(network, tmp_path / "model.onnx") < 1e-4
+
+
 def test_the_file_says_what_goes_in_and_comes_out(exported):
     session = onnxruntime.InferenceSession(exported[1], providers=["CPUExecutionProvider"])
     (image,), (translated,) = session.get_inputs(), session.get_outputs()

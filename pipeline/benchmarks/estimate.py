@@ -22,7 +22,7 @@ from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.startup import import_seconds
 from pipeline.benchmarks.timing import interleaved, wait_for
 from pipeline.building import build_trainer, training_pairs
-from pipeline.devices import make_fabric, one_device
+from pipeline.devices import fabric_on_one_device, make_fabric
 
 IMAGES = 4
 """Drawn a domain."""
@@ -140,11 +140,12 @@ def _step_seconds(params: Params, prepared: Path) -> float:
 
 
 def _translation_seconds(params: Params, prepared: Path) -> float:
-    device = one_device(params.train.accelerator)
+    fabric = fabric_on_one_device(params.train.accelerator, params.train.precision)
     generator = Generator(**params.generator.model_dump())
     with TemporaryDirectory() as folder:
-        call = {"images": lambda: list(translate_folder(generator, prepared / "testA", Path(folder), device))}
-        return interleaved(call, device, budget=1.0)["images"].seconds / IMAGES
+        place = prepared / "testA", Path(folder), fabric.device, fabric.autocast
+        call = {"images": lambda: list(translate_folder(generator, *place))}
+        return interleaved(call, fabric.device, budget=1.0)["images"].seconds / IMAGES
 
 
 def _drawing_seconds(params: Params) -> float:

@@ -47,6 +47,7 @@ class Size:
 
 
 PUBLISHED = Size(256, 1)
+"""The published setting's patches, and an image a batch."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,13 @@ class GraphLossCall:
 def measure_graph_loss(device: torch.device) -> list[dict[str, object]]:
     """A row a size, from small to large; what is too slow or too large says so in the place of its numbers.
 
-    The last row is the published size in a process that gives freed memory back, as Python does by itself: the sparse
-    loss fetches many large tensors, and takes several times as long there.
+    On a CPU the last row is the published size in a process that gives freed memory back, as Python does by itself: the
+    sparse loss allocates many large tensors, and takes several times as long there.
     """
     sizes = sorted((Size(patches, batch) for patches in PATCHES for batch in BATCHES), key=lambda size: size.pairs)
     known: dict[str, Cost] = {}
     rows = sorted(_rows(sizes, known, device), key=lambda row: (row["patches"], row["batch"]))
-    return [*rows, in_new_process(partial(_plain_row, device))]
+    return rows if device.type == "cuda" else [*rows, in_new_process(partial(_plain_row, device))]
 
 
 def _plain_row(device: torch.device) -> dict[str, object]:

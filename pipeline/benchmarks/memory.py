@@ -36,7 +36,10 @@ def memory_rise(call: Callable[[], object], device: torch.device) -> int | None:
 
 
 def in_new_process(function: Callable[..., Result], *arguments: object) -> Result:
-    """``function`` of picklable ``arguments`` in a process of its own; BrokenProcessPool if that is killed."""
+    """``function`` of picklable ``arguments`` in a process of its own; BrokenProcessPool if that is killed.
+
+    Unlike those of the command line, that process gives freed memory back.
+    """
     with ProcessPoolExecutor(1, get_context("spawn"), _silence) as pool:
         return pool.submit(function, *arguments).result()
 

@@ -1,10 +1,12 @@
 """The graph loss in its published form over lists of edges, with PyG's ``TAGConv``: what the dense one is measured by.
 
-All graphs of a batch are one graph of separate parts, as PyG batches them. Edges are listed once an adjacency.
+All graphs of a batch are one graph of separate parts, as PyG batches them. Edges are listed, and their weights
+normalised, once an adjacency.
 """
 
 from torch import Tensor, nn
 from torch_geometric.nn import TAGConv
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import dense_to_sparse
 
 from gcl.graph import add_self_loops
@@ -27,10 +29,11 @@ class SparseLayerGraphLoss(LayerGraphLoss):
     """One layer's graph loss over lists of edges; takes the state of a :class:`gcl.losses.LayerGraphLoss`."""
 
     def _convolution(self, width: int, hops: int) -> nn.Module:
-        return SparseTAGConv(width, width, K=hops)
+        return SparseTAGConv(width, width, K=hops, normalize=False)
 
     def _propagation(self, adjacency: Tensor) -> Edges:
-        return dense_to_sparse(add_self_loops(adjacency))
+        edges, weights = dense_to_sparse(add_self_loops(adjacency))
+        return gcn_norm(edges, weights, adjacency.shape[:2].numel(), add_self_loops=False)
 
 
 class SparseGraphContrastiveLoss(GraphContrastiveLoss):

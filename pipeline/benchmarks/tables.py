@@ -12,7 +12,7 @@ Numbers = Mapping[str, Any]
 
 
 def graph_loss_table(rows: Iterable[Numbers]) -> Table:
-    """A row a size; the last one's process gives freed memory back."""
+    """A row a size; peaks are those of processes that give freed memory back, as the last row's does."""
     columns = ("patches", "batch", "dense", "PyG sparse", "ratio", "dense, peak", "PyG sparse, peak")
     table = _table("graph loss, forward and backward, published setting", *columns)
     for row in rows:
