@@ -7,7 +7,6 @@ import sys
 MOST_MAPPED, TRIM_THRESHOLD = -4, -1
 """glibc's numbers for M_MMAP_MAX and M_TRIM_THRESHOLD."""
 
-
 SETTINGS = {"GLIBC_TUNABLES", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
 """Variables by which a user decides this."""
 

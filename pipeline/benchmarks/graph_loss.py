@@ -100,7 +100,7 @@ def measure_graph_loss(device: torch.device) -> list[dict[str, object]]:
     sizes = sorted((Size(patches, batch) for patches in PATCHES for batch in BATCHES), key=lambda size: size.pairs)
     known: dict[str, Cost] = {}
     rows = sorted(_rows(sizes, known, device), key=lambda row: (row["patches"], row["batch"]))
-    return rows if device.type == "cuda" else [*rows, in_new_process(partial(_plain_row, device))]
+    return [*rows, in_new_process(partial(_plain_row, device))] if device.type == "cpu" else rows
 
 
 def _plain_row(device: torch.device) -> dict[str, object]:
