@@ -13,6 +13,7 @@ from gcl.public_datasets import DATASETS
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 def _count_or_auto(devices: object) -> object:
@@ -142,7 +143,7 @@ class TrainConfig(Section):
     devices: Annotated[int | Literal["auto"], BeforeValidator(_count_or_auto)]
     num_nodes: Count
     strategy: Literal["auto", "ddp"]
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    precision: Precision
     channels_last: bool
     workers: Annotated[int, Field(ge=0)]
     log_every: Count

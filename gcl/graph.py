@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import TAGConv
 
+from gcl.linear import linear
+
 
 def similarity_adjacency(embeddings: Tensor, threshold: float) -> Tensor:
     """``A = [t t^T > threshold]`` without gradient.
@@ -56,11 +58,11 @@ class DenseTAGConv(TAGConv):
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
         """``nodes`` (B, N, in), ``adjacency`` (B, N, N) with its self-loops, or S: returns (B, N, out)."""
         propagation = symmetric_normalisation(adjacency) if self.normalize else adjacency
-        hidden = self.lins[0](nodes)
-        for weight in self.lins[1:]:
-            nodes = propagation @ nodes
-            hidden = hidden + weight(nodes)
-        return hidden if self.bias is None else hidden + self.bias
+        hops = [nodes]
+        for _ in range(self.K):
+            hops.append(propagation @ hops[-1])
+        # One product of (B, N, (K + 1) * in) with all weights side by side.
+        return linear(torch.cat(hops, dim=-1), torch.cat([hop.weight for hop in self.lins], dim=1), self.bias)
 
 
 class SharedTopKPooling(nn.Module):
@@ -87,8 +89,6 @@ def gate(nodes: Tensor, scores: Tensor, kept: Tensor) -> Tensor:
 
 
 def two_hop_adjacency(adjacency: Tensor, kept: Tensor) -> Tensor:
-    """``[A A > 0]`` between the ``kept`` (B, k) nodes of ``adjacency`` (B, N, N): (B, k, k) of zeros and ones."""
-    nodes = adjacency.shape[-1]
-    rows = adjacency.gather(1, kept.unsqueeze(-1).expand(-1, -1, nodes))  # (B, k, N)
-    columns = adjacency.gather(2, kept.unsqueeze(1).expand(-1, nodes, -1))  # (B, N, k)
-    return (rows @ columns > 0).to(adjacency.dtype)
+    """``[A A > 0]`` between the ``kept`` (B, k) nodes of a symmetric ``adjacency`` (B, N, N): (B, k, k) of 0 and 1."""
+    rows = adjacency.gather(1, kept.unsqueeze(-1).expand(-1, -1, adjacency.shape[-1]))  # (B, k, N)
+    return (rows @ rows.transpose(1, 2) > 0).to(adjacency.dtype)

@@ -21,6 +21,7 @@ from gcl.graph import (
     symmetric_normalisation,
     two_hop_adjacency,
 )
+from gcl.linear import linear
 
 SATURATED = 0.01
 """A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
@@ -42,13 +43,13 @@ def info_nce(inputs: Tensor, outputs: Tensor, temperature: float) -> Tensor:
     Cross-entropy of ``T S^T / temperature`` over rows PLUS the same over columns, each averaged over nodes
     and images. ``inputs`` and ``outputs`` are (B, N, D), L2-normalised.
     """
-    logits = inputs @ outputs.transpose(1, 2) / temperature  # (B, N, N)
-    return cross_entropy_of_matches(logits) + cross_entropy_of_matches(logits.transpose(1, 2))
+    logits = inputs / temperature @ outputs.transpose(1, 2)  # (B, N, N)
+    return cross_entropy_of_matches(logits, dim=2) + cross_entropy_of_matches(logits, dim=1)
 
 
-def cross_entropy_of_matches(logits: Tensor) -> Tensor:
-    """Cross-entropy over the rows of ``logits`` (B, N, N) whose right answers stand on the diagonal, averaged."""
-    return (torch.logsumexp(logits, dim=2) - logits.diagonal(dim1=1, dim2=2)).mean()
+def cross_entropy_of_matches(logits: Tensor, dim: int) -> Tensor:
+    """Cross-entropy along ``dim`` of ``logits`` (B, N, N) whose right answers stand on the diagonal, averaged."""
+    return -logits.log_softmax(dim).diagonal(dim1=1, dim2=2).mean()
 
 
 def draw_patches(features: Tensor, patches: int) -> Tensor:
@@ -60,7 +61,8 @@ def draw_patches(features: Tensor, patches: int) -> Tensor:
     batch, _, height, width = features.shape
     rank, processes = _place_among_processes()
     order = torch.rand(processes * batch, height * width, device=features.device)
-    return order[rank * batch : (rank + 1) * batch].argsort(dim=1)[:, :patches]
+    own = order[rank * batch : (rank + 1) * batch]  # (B, H*W)
+    return own.topk(min(patches, height * width), largest=False).indices
 
 
 def _place_among_processes() -> tuple[int, int]:
@@ -72,8 +74,10 @@ def _place_among_processes() -> tuple[int, int]:
 
 def gather_patches(features: Tensor, ids: Tensor) -> Tensor:
     """The feature vectors of ``features`` (B, C, H, W) at flat positions ``ids`` (B, N): (B, N, C)."""
-    rows = features.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H*W, C)
-    return rows.gather(1, ids.unsqueeze(-1).expand(-1, -1, rows.shape[-1]))
+    batch, _, height, width = features.shape
+    rows = features.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (B*H*W, C): no copy of channels-last features
+    first = height * width * torch.arange(batch, device=ids.device).unsqueeze(1)  # (B, 1)
+    return rows.index_select(0, (ids + first).flatten()).unflatten(0, ids.shape)  # (B*N, C) -> (B, N, C)
 
 
 @dataclass
@@ -143,7 +147,7 @@ class LayerGraphLoss(nn.Module):
         return total / len(self.level_weights), graph
 
     def _embed(self, features: Tensor, ids: Tensor) -> Tensor:
-        return F.normalize(self.embed(gather_patches(features, ids)), dim=-1)  # (B, N, D)
+        return F.normalize(linear(gather_patches(features, ids), self.embed.weight, self.embed.bias), dim=-1)
 
     def _adjacencies(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """The adjacencies (B, N, N) that the input's and the output's graph propagate over: one, unless separate."""

@@ -15,7 +15,7 @@ def patch_nce(outputs: Tensor, inputs: Tensor, temperature: float) -> Tensor:
     ``-log(exp(q_i k_i / t) / sum_j exp(q_i k_j / t))``, averaged over patches and images. ``outputs`` q and
     ``inputs`` k are (B, N, D), L2-normalised.
     """
-    return cross_entropy_of_matches(outputs @ inputs.transpose(1, 2) / temperature)
+    return cross_entropy_of_matches(outputs @ inputs.transpose(1, 2) / temperature, dim=2)
 
 
 class PatchNCE(nn.Module):

@@ -15,6 +15,7 @@ from gcl.images import check_stems, list_images, save_png
 from gcl.networks import Generator
 
 Autocast = Callable[[], AbstractContextManager]
+"""Opens what decides the precision of the operations inside it."""
 
 MOST_AT_ONCE = 8
 """Images that a folder's translation works on at the same time, at most."""

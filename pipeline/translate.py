@@ -4,10 +4,12 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 from lightning_fabric import Fabric
 
 from gcl.checkpoints import load_generator, read_description
+from gcl.config import Precision
 from gcl.errors import UserError
 from gcl.files import MARKER, replaced_folder
 from gcl.images import SUFFIXES
@@ -28,11 +30,22 @@ def translate(accelerator: str, model: Path, source: Path, target: Path) -> None
     if not source.exists():
         raise UserError(f"{source}: no such file or folder")
     generator = load_generator(model)
-    fabric = fabric_on_one_device(accelerator, read_description(model).get("train", {}).get("precision", "32-true"))
+    fabric = fabric_on_one_device(accelerator, _trained_precision(model))
     if source.is_dir():
         _translate_all(generator, source, target, fabric)
     else:
         _translate_one(generator, source, target, fabric)
+
+
+def _trained_precision(model: Path) -> str:
+    """That which its model.json names, float32 where it names none; UserError if there is no such precision."""
+    known = get_args(Precision)
+    match read_description(model):
+        case {"train": {"precision": precision}}:
+            if precision not in known:
+                raise UserError(f"{model / 'model.json'}: train.precision {precision!r} is none of {', '.join(known)}")
+            return precision
+    return "32-true"
 
 
 def _translate_one(generator: Generator, source: Path, target: Path, fabric: Fabric) -> None:
@@ -56,7 +69,7 @@ def _translate_all(generator: Generator, source: Path, target: Path, fabric: Fab
         _write_names(folder / MARKER, translated_names(images, source))
         with closing(translate_folder(generator, source, folder, fabric.device, fabric.autocast)) as written:
             count = sum(1 for _ in progress_bar(written, "translating", len(images)))
-    announce(f"translated {count} images: {target}")
+    announce(f"translated {count} {'image' if count == 1 else 'images'}: {target}")
 
 
 def _check_apart(source: Path, images: Sequence[Path], target: Path) -> None:

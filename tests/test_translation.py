@@ -262,6 +262,13 @@ def test_what_is_not_there_is_told(tmp_path, model):
         translate("cpu", model, tmp_path / "absent", tmp_path / "out")
 
 
+def test_a_precision_that_does_not_exist_is_told_with_its_file(generator, photographs, tmp_path):
+    save_generator(tmp_path, generator, {"generator": ARGUMENTS, "train": {"precision": "8-bit"}})
+    with pytest.raises(UserError, match=r"model\.json: train\.precision '8-bit' is none of 32-true"):
+        translate("cpu", tmp_path, photographs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_images_of_one_folder_that_would_become_one_are_told(tmp_path, model, photographs):
     Image.open(photographs / "image_0.bmp").save(photographs / "image_0.webp")
     with pytest.raises(UserError, match=r"would both become image_0\.png"):
