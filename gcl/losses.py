@@ -48,8 +48,12 @@ def info_nce(inputs: Tensor, outputs: Tensor, temperature: float) -> Tensor:
 
 
 def cross_entropy_of_matches(logits: Tensor, dim: int) -> Tensor:
-    """Cross-entropy along ``dim`` of ``logits`` (B, N, N) whose right answers stand on the diagonal, averaged."""
-    return -logits.log_softmax(dim).diagonal(dim1=1, dim2=2).mean()
+    """Cross-entropy along ``dim`` of ``logits`` (B, N, N) whose right answers stand on the diagonal, averaged.
+
+    In float32 at least: where matches are good it is a small difference of large numbers.
+    """
+    precise = torch.promote_types(logits.dtype, torch.float32)
+    return -logits.log_softmax(dim, dtype=precise).diagonal(dim1=1, dim2=2).mean()
 
 
 def draw_patches(features: Tensor, patches: int) -> Tensor:
@@ -78,6 +82,16 @@ def gather_patches(features: Tensor, ids: Tensor) -> Tensor:
     rows = features.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (B*H*W, C): no copy of channels-last features
     first = height * width * torch.arange(batch, device=ids.device).unsqueeze(1)  # (B, 1)
     return rows.index_select(0, (ids + first).flatten()).unflatten(0, ids.shape)  # (B*N, C) -> (B, N, C)
+
+
+def check_patches(features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> None:
+    """ValueError if the ids of a layer are not (B, N) positions of its features (B, C, H, W)."""
+    for layer, (of_layer, ids) in enumerate(zip(features, patch_ids, strict=True)):
+        batch, positions = len(of_layer), of_layer[0, 0].numel()
+        if ids.ndim != 2 or len(ids) != batch:
+            raise ValueError(f"patch_ids[{layer}] has the shape {tuple(ids.shape)}; it must be ({batch}, N)")
+        if ids.min() < 0 or ids.max() >= positions:
+            raise ValueError(f"patch_ids[{layer}] holds {ids.min()} to {ids.max()}; the map has {positions} positions")
 
 
 @dataclass
@@ -229,11 +243,13 @@ class GraphContrastiveLoss(nn.Module):
     ) -> tuple[Tensor, list[PatchGraph]]:
         """One (B, C, H, W) an encoder layer for inputs and for outputs; no gradient reaches the inputs' features.
 
-        ``patch_ids``, one (B, N) a layer, replaces the random positions. Returns the loss, a scalar, and the
-        input's graph of each layer.
+        ``patch_ids``, one (B, N) a layer, replaces the random positions; ValueError if they lie outside of the maps.
+        Returns the loss, a scalar, and the input's graph of each layer.
         """
         if patch_ids is None:
             patch_ids = [draw_patches(features, self.patches) for features in input_features]
+        else:
+            check_patches(input_features, patch_ids)
         results = [
             layer(inputs.detach(), outputs, ids)
             for layer, inputs, outputs, ids in zip(self.layers, input_features, output_features, patch_ids, strict=True)

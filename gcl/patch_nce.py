@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gcl.losses import cross_entropy_of_matches, draw_patches, gather_patches
+from gcl.losses import check_patches, cross_entropy_of_matches, draw_patches, gather_patches
 
 
 def patch_nce(outputs: Tensor, inputs: Tensor, temperature: float) -> Tensor:
@@ -15,7 +15,7 @@ def patch_nce(outputs: Tensor, inputs: Tensor, temperature: float) -> Tensor:
     ``-log(exp(q_i k_i / t) / sum_j exp(q_i k_j / t))``, averaged over patches and images. ``outputs`` q and
     ``inputs`` k are (B, N, D), L2-normalised.
     """
-    return cross_entropy_of_matches(outputs @ inputs.transpose(1, 2) / temperature, dim=2)
+    return cross_entropy_of_matches(outputs @ (inputs / temperature).transpose(1, 2), dim=2)
 
 
 class PatchNCE(nn.Module):
@@ -44,10 +44,12 @@ class PatchNCE(nn.Module):
     ) -> Tensor:
         """One (B, C, H, W) a layer for inputs and for outputs: a scalar; nothing learns through the inputs.
 
-        ``patch_ids``, one (B, N) a layer, replaces the random positions.
+        ``patch_ids``, one (B, N) a layer, replaces the random positions; ValueError if they lie outside of the maps.
         """
         if patch_ids is None:
             patch_ids = [draw_patches(features, self.patches) for features in input_features]
+        else:
+            check_patches(input_features, patch_ids)
         losses = []
         for head, inputs, outputs, ids in zip(self.heads, input_features, output_features, patch_ids, strict=True):
             with torch.no_grad():

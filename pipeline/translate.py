@@ -38,7 +38,7 @@ def translate(accelerator: str, model: Path, source: Path, target: Path) -> None
 
 
 def _trained_precision(model: Path) -> str:
-    """That which its model.json names, float32 where it names none; UserError if there is no such precision."""
+    """The precision in its model.json, float32 where there is none; UserError if it is unknown."""
     known = get_args(Precision)
     match read_description(model):
         case {"train": {"precision": precision}}:

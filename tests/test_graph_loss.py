@@ -10,9 +10,11 @@ from gcl.losses import (
     GraphContrastiveLoss,
     discriminator_loss,
     draw_patches,
+    gather_patches,
     generator_loss,
     info_nce,
 )
+from gcl.patch_nce import PatchNCE
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "graph_loss_golden.npz")
 CASES = {
@@ -166,6 +168,41 @@ def test_more_patches_than_positions_uses_all_of_them_once():
     assert torch.isfinite(value)
     assert sorted(graphs[0].ids[0].tolist()) == list(range(60))
     assert sorted(graphs[1].ids[1].tolist()) == list(range(20))
+
+
+@pytest.mark.parametrize("loss", [GraphContrastiveLoss([5, 7], embedding=8), PatchNCE([5, 7], embedding=8)])
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        ([[0, 60], [0, 1]], r"patch_ids\[0\] holds 0 to 60; the map has 60 positions"),
+        ([[0, 1], [-1, 2]], r"patch_ids\[0\] holds -1 to 2"),
+        ([[0, 1]], r"patch_ids\[0\] has the shape \(1, 2\); it must be \(2, N\)"),
+    ],
+)
+def test_positions_outside_of_a_map_are_told_and_never_read_from_another_image(loss, ids, told):
+    inside = torch.tensor([[0, 19], [3, 4]])
+    with pytest.raises(ValueError, match=told):
+        loss(random_features(2), random_features(2), [torch.tensor(ids), inside])
+
+
+def test_patches_are_gathered_from_either_memory_format():
+    features, ids = torch.rand(3, 5, 6, 7), torch.stack([torch.randperm(42)[:9] for _ in range(3)])
+    expected = torch.stack([features[image].flatten(1).T[ids[image]] for image in range(3)])
+    for form in (torch.contiguous_format, torch.channels_last):
+        assert torch.equal(gather_patches(features.contiguous(memory_format=form), ids), expected)
+
+
+def test_bfloat16_keeps_a_small_loss():
+    """Where matches are good the loss is a small difference of large logits, which eight bits cannot hold."""
+    torch.manual_seed(0)
+    loss = GraphContrastiveLoss([64], patches=256, embedding=256, adjacency="identity")
+    inputs = torch.randn(1, 64, 20, 20)
+    outputs, ids = inputs + 0.1 * torch.randn(1, 64, 20, 20), draw_patches(inputs, 256)
+    single, _ = loss([inputs], [outputs], [ids])
+    with torch.autocast("cpu"):
+        half, _ = loss([inputs], [outputs], [ids])
+    assert single.item() < 0.01
+    assert half.item() == pytest.approx(single.item(), rel=0.1)
 
 
 def test_a_single_patch_is_defined():

@@ -1,10 +1,11 @@
-"""The linear layer against torch's own, in float64: products of every size, and the gradients of whatever learns."""
+"""The linear layer against torch's own, in float64: both ways of computing it, and the gradients of whatever learns."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from gcl.linear import LARGE, linear
+import gcl.linear
+from gcl.linear import linear
 
 SIZES = {"large": (2, 300, 128, 256), "small": (2, 30, 16, 8)}
 """B, N and the channels in and out."""
@@ -24,13 +25,17 @@ def assert_near(found, expected):
     torch.testing.assert_close(found.double(), expected.double(), atol=1e-3, rtol=0)
 
 
-def test_the_sizes_lie_on_both_sides_of_the_limit():
-    products = {size: torch.Size(shape).numel() for size, shape in SIZES.items()}
-    assert products["small"] < LARGE <= products["large"]
+@pytest.fixture(params=["oneDNN", "torch"])
+def one_way(request, monkeypatch):
+    """Both ways, whatever the processor."""
+    if request.param == "oneDNN" and not torch.backends.mkldnn.is_available():
+        pytest.skip("this build of PyTorch has no oneDNN")
+    monkeypatch.setattr(gcl.linear, "_suits_onednn", lambda *_: request.param == "oneDNN")
 
 
 @pytest.mark.parametrize("learning", [("nodes", "weight", "bias"), ("nodes",), ("weight",), ("bias",)])
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.usefixtures("one_way")
 def test_values_and_gradients_equal_torch_in_float64(size, learning):
     exact, ours = (drawn(size, dtype, learning) for dtype in (torch.float64, torch.float32))
     expected, found = F.linear(*exact.values()), linear(*ours.values())
@@ -45,11 +50,26 @@ def test_values_and_gradients_equal_torch_in_float64(size, learning):
             assert_near(ours[name].grad, exact[name].grad)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_without_bias_in_float64_and_under_autocast(size):
-    nodes, weight, _ = drawn(size, torch.float64).values()
-    exact = F.linear(nodes, weight)
-    assert torch.equal(linear(nodes, weight), exact)
-    assert_near(linear(nodes.float(), weight.float()), exact)
+@pytest.mark.usefixtures("one_way")
+def test_without_bias():
+    nodes, weight, _ = drawn("large", torch.float32).values()
+    assert_near(linear(nodes, weight), F.linear(nodes.double(), weight.double()))
+
+
+def test_onednn_gets_large_products_of_float32_where_there_is_avx512():
+    large, small = (list(drawn(size, torch.float32).values()) for size in ("large", "small"))
+    here = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    assert gcl.linear._suits_onednn(*large) == here
+    assert not gcl.linear._suits_onednn(*small)
+    assert not gcl.linear._suits_onednn(*drawn("large", torch.float64).values())
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert not gcl.linear._suits_onednn(*large)
     with torch.autocast("cpu"):
-        assert linear(nodes.float(), weight.float()).dtype == torch.bfloat16
+        assert not gcl.linear._suits_onednn(*large)
+        assert linear(*large).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("wrong", [{"nodes": torch.zeros(2, 300, 129)}, {"weight": torch.zeros(256, 128).bfloat16()}])
+def test_torch_refuses_what_does_not_fit(wrong):
+    with pytest.raises(RuntimeError, match=r"shapes cannot be multiplied|same dtype"):
+        linear(**drawn("large", torch.float32) | wrong)
