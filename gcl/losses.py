@@ -161,7 +161,8 @@ class LayerGraphLoss(nn.Module):
         return total / len(self.level_weights), graph
 
     def _embed(self, features: Tensor, ids: Tensor) -> Tensor:
-        return F.normalize(linear(gather_patches(features, ids), self.embed.weight, self.embed.bias), dim=-1)
+        patches = gather_patches(features, ids).to(self.embed.weight.dtype)
+        return F.normalize(linear(patches, self.embed.weight, self.embed.bias), dim=-1)  # (B, N, D)
 
     def _adjacencies(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """The adjacencies (B, N, N) that the input's and the output's graph propagate over: one, unless separate."""
@@ -244,16 +245,17 @@ class GraphContrastiveLoss(nn.Module):
         """One (B, C, H, W) an encoder layer for inputs and for outputs; no gradient reaches the inputs' features.
 
         ``patch_ids``, one (B, N) a layer, replaces the random positions; ValueError if they lie outside of the maps.
-        Returns the loss, a scalar, and the input's graph of each layer.
+        Computed in the type of the weights, also under autocast. Returns the loss, a scalar, and the input's graph of
+        each layer.
         """
         if patch_ids is None:
             patch_ids = [draw_patches(features, self.patches) for features in input_features]
         else:
             check_patches(input_features, patch_ids)
-        results = [
-            layer(inputs.detach(), outputs, ids)
-            for layer, inputs, outputs, ids in zip(self.layers, input_features, output_features, patch_ids, strict=True)
-        ]
+        layers = zip(self.layers, input_features, output_features, patch_ids, strict=True)
+        # The graph hangs on a threshold, and the loss of good matches is a small difference of large numbers.
+        with torch.autocast(input_features[0].device.type, enabled=False):
+            results = [layer(inputs.detach(), outputs, ids) for layer, inputs, outputs, ids in layers]
         losses, graphs = zip(*results, strict=True)
         return torch.stack(losses).mean(), list(graphs)
 
