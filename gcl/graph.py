@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import TAGConv
 
-from gcl.linear import linear
+from gcl.products import batched_product, linear
 
 
 def similarity_adjacency(embeddings: Tensor, threshold: float) -> Tensor:
@@ -18,7 +18,7 @@ def similarity_adjacency(embeddings: Tensor, threshold: float) -> Tensor:
     The diagonal is set wherever the threshold is below 1.
     """
     with torch.no_grad():
-        similarity = embeddings @ embeddings.transpose(1, 2)  # (B, N, N), in [-1, 1]
+        similarity = batched_product(embeddings, embeddings.transpose(1, 2))  # (B, N, N), in [-1, 1]
         return (similarity > threshold).to(embeddings.dtype)
 
 
@@ -60,7 +60,7 @@ class DenseTAGConv(TAGConv):
         propagation = symmetric_normalisation(adjacency) if self.normalize else adjacency
         hops = [nodes]
         for _ in range(self.K):
-            hops.append(propagation @ hops[-1])
+            hops.append(batched_product(propagation, hops[-1]))
         # One product of (B, N, (K + 1) * in) with all weights side by side.
         return linear(torch.cat(hops, dim=-1), torch.cat([hop.weight for hop in self.lins], dim=1), self.bias)
 
@@ -91,4 +91,4 @@ def gate(nodes: Tensor, scores: Tensor, kept: Tensor) -> Tensor:
 def two_hop_adjacency(adjacency: Tensor, kept: Tensor) -> Tensor:
     """``[A A > 0]`` between the ``kept`` (B, k) nodes of a symmetric ``adjacency`` (B, N, N): (B, k, k) of 0 and 1."""
     rows = adjacency.gather(1, kept.unsqueeze(-1).expand(-1, -1, adjacency.shape[-1]))  # (B, k, N)
-    return (rows @ rows.transpose(1, 2) > 0).to(adjacency.dtype)
+    return (batched_product(rows, rows.transpose(1, 2)) > 0).to(adjacency.dtype)

@@ -21,7 +21,7 @@ from gcl.graph import (
     symmetric_normalisation,
     two_hop_adjacency,
 )
-from gcl.linear import linear
+from gcl.products import batched_product, linear
 
 SATURATED = 0.01
 """A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
@@ -43,7 +43,7 @@ def info_nce(inputs: Tensor, outputs: Tensor, temperature: float) -> Tensor:
     Cross-entropy of ``T S^T / temperature`` over rows PLUS the same over columns, each averaged over nodes
     and images. ``inputs`` and ``outputs`` are (B, N, D), L2-normalised.
     """
-    logits = inputs / temperature @ outputs.transpose(1, 2)  # (B, N, N)
+    logits = batched_product(inputs / temperature, outputs.transpose(1, 2))  # (B, N, N)
     return cross_entropy_of_matches(logits, dim=2) + cross_entropy_of_matches(logits, dim=1)
 
 
