@@ -27,10 +27,10 @@ def linear(nodes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def batched_product(left: Tensor, right: Tensor) -> Tensor:
     """``left right``, as :func:`torch.bmm`: (B, M, K), (B, K, N) give (B, M, N).
 
-    Where the products are large they have first derivatives only.
+    Where each of them is large they have first derivatives only.
     """
     fits = left.shape[0] == right.shape[0] and left.shape[2] == right.shape[1]
-    if not fits or not _suits_onednn(left[0].numel() * right.shape[2], left, right):
+    if not fits or not _suits_onednn(left.shape[1:].numel() * right.shape[2], left, right):
         return left.bmm(right)
     return _OneDNNBatchedProduct.apply(left, right)
 

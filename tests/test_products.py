@@ -91,16 +91,20 @@ def test_similarities_are_symmetric_bit_for_bit():
     assert torch.equal(similarity, similarity.mT)
 
 
-@pytest.mark.parametrize("product", EVERYTHING)
-def test_onednn_gets_large_products_of_float32_where_there_is_avx512(product, monkeypatch):
-    answers = []
-    suits = gcl.products._suits_onednn
-    monkeypatch.setattr(gcl.products, "_suits_onednn", lambda *given: answers.append(suits(*given)) or answers[-1])
+@pytest.fixture
+def columns(monkeypatch):
+    """Those of every product that oneDNN is given."""
+    given, product = [], gcl.products._product
+    monkeypatch.setattr(gcl.products, "_product", lambda *operands: given.append(operands[1]) or product(*operands))
+    return given
 
+
+@pytest.mark.parametrize("product", EVERYTHING)
+def test_onednn_gets_large_products_of_float32_where_there_is_avx512(product, columns):
     def goes_to_onednn(size, dtype=torch.float32):
-        answers.clear()
+        columns.clear()
         result = product(*drawn(product, size, dtype).values())
-        return *answers, result.dtype
+        return bool(columns), result.dtype
 
     here = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
     assert goes_to_onednn("large") == (here, torch.float32)
@@ -110,6 +114,48 @@ def test_onednn_gets_large_products_of_float32_where_there_is_avx512(product, mo
         assert goes_to_onednn("large") == (False, torch.float32)
     with torch.autocast("cpu"):
         assert goes_to_onednn("large") == (False, torch.bfloat16)
+
+
+def test_a_batch_of_small_products_stays_with_torch(columns):
+    batched_product(torch.zeros(2, 200, 256), torch.zeros(2, 256, 256))  # 13 million multiplications each
+    assert not columns
+
+
+def test_an_empty_batch():
+    assert batched_product(torch.zeros(0, 3, 5), torch.zeros(0, 5, 4)).shape == (0, 3, 4)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this build of PyTorch has no oneDNN")
+class TestOneDNN:
+    """What the operands of oneDNN's way may be, whatever the processor."""
+
+    @pytest.fixture(autouse=True)
+    def always(self, monkeypatch):
+        monkeypatch.setattr(gcl.products, "_suits_onednn", lambda *_: True)
+
+    @pytest.mark.parametrize("product", EVERYTHING)
+    def test_its_columns_lie_in_one_piece(self, product, columns):
+        """Others take it a thousand times as long."""
+        operands = drawn(product, "small", torch.float32, EVERYTHING[product])
+        if product is linear:
+            operands["weight"] = torch.randn(8, 32)[:, :16].requires_grad_()
+        product(*operands.values()).sum().backward()  # the gradient is one number, repeated
+        assert len(columns) == (3 if product is linear else 6)
+        assert all(given.is_contiguous() or given.t().is_contiguous() for given in columns)
+
+    @pytest.mark.parametrize("product", EVERYTHING)
+    def test_it_computes_no_gradient_that_nothing_needs(self, product, columns):
+        first, *_ = EVERYTHING[product]
+        product(*drawn(product, "small", torch.float32, [first]).values()).sum().backward()
+        assert len(columns) == (2 if product is linear else 4)
+
+    @pytest.mark.parametrize("product", EVERYTHING)
+    def test_a_second_derivative_is_refused(self, product):
+        operands = drawn(product, "small", torch.float32, EVERYTHING[product])
+        first = next(iter(operands.values()))
+        (gradient,) = torch.autograd.grad(product(*operands.values()).square().sum(), first, create_graph=True)
+        with pytest.raises(RuntimeError, match="differentiate twice"):
+            gradient.sum().backward()
 
 
 @pytest.mark.parametrize(
