@@ -21,7 +21,8 @@ def linear(nodes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     fits = nodes.shape[-1] == weight.shape[1] and (bias is None or bias.shape == weight.shape[:1])
     if not fits or not _suits_onednn(nodes.numel() * len(weight), nodes, weight, bias):
         return F.linear(nodes, weight, bias)
-    return _OneDNNLinear.apply(nodes.flatten(0, -2), weight, bias).unflatten(0, nodes.shape[:-1])
+    rows = nodes.flatten(0, -2).unsqueeze(0)  # (1, ..., in)
+    return _OneDNNProducts.apply(rows, weight.unsqueeze(0), bias).squeeze(0).unflatten(0, nodes.shape[:-1])
 
 
 def batched_product(left: Tensor, right: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def batched_product(left: Tensor, right: Tensor) -> Tensor:
     fits = left.shape[0] == right.shape[0] and left.shape[2] == right.shape[1]
     if not fits or not _suits_onednn(left.shape[1:].numel() * right.shape[2], left, right):
         return left.bmm(right)
-    return _OneDNNBatchedProduct.apply(left, right)
+    return _OneDNNProducts.apply(left, right.mT, None)
 
 
 def _suits_onednn(multiplications: int, *operands: Tensor | None) -> bool:
@@ -47,51 +48,38 @@ def _suits_onednn(multiplications: int, *operands: Tensor | None) -> bool:
     )
 
 
-class _OneDNNLinear(torch.autograd.Function):
+class _OneDNNProducts(torch.autograd.Function):
+    """``rows columns^T + bias`` of (B, M, K), (B, N, K) and (N,): (B, M, N)."""
+
     @staticmethod
-    def forward(ctx, nodes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # As columns, rows that are parts of wider ones took oneDNN 170 ms in the place of 0.1.
-        nodes, weight = nodes.contiguous(), weight.contiguous()
-        ctx.save_for_backward(nodes, weight)
-        return _product(nodes, weight, bias)
+    def forward(ctx, rows: Tensor, columns: Tensor, bias: Tensor | None) -> Tensor:
+        # As columns, parts of wider rows took oneDNN 170 ms in the place of 0.1, and backward both are.
+        rows, columns = _dense(rows), _dense(columns)
+        ctx.save_for_backward(rows, columns)
+        return _products(rows, columns, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        nodes, weight = ctx.saved_tensors
-        of_nodes, of_weight, of_bias = ctx.needs_input_grad
+        rows, columns = ctx.saved_tensors
+        of_rows, of_columns, of_bias = ctx.needs_input_grad
         return (
-            _product(gradient, weight.t()) if of_nodes else None,
-            _product(gradient.t(), nodes.t()) if of_weight else None,
-            gradient.sum(dim=0) if of_bias else None,
+            _products(gradient, columns.mT) if of_rows else None,
+            _products(gradient.mT, rows.mT) if of_columns else None,
+            gradient.sum(dim=(0, 1)) if of_bias else None,
         )
 
 
-class _OneDNNBatchedProduct(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, left: Tensor, right: Tensor) -> Tensor:
-        # It serves as columns, here as it is and transposed: see above.
-        right = right if right.mT.is_contiguous() else right.contiguous()
-        ctx.save_for_backward(left, right)
-        return _products(left, right.mT)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        left, right = ctx.saved_tensors
-        of_left, of_right = ctx.needs_input_grad
-        gradient = gradient.contiguous()  # columns too
-        return (
-            _products(gradient, right) if of_left else None,
-            _products(left.mT, gradient.mT) if of_right else None,
-        )
+def _dense(matrices: Tensor) -> Tensor:
+    """``matrices`` (B, M, N) in one piece, as they are or transposed."""
+    return matrices if matrices.mT.is_contiguous() else matrices.contiguous()
 
 
-def _products(rows: Tensor, columns: Tensor) -> Tensor:
-    """``rows columns^T`` of (B, M, K) and (B, N, K): (B, M, N)."""
+def _products(rows: Tensor, columns: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``rows columns^T + bias`` of (B, M, K), (B, N, K) and (N,): (B, M, N)."""
     if len(rows) == 1:
-        return _product(rows[0], columns[0]).unsqueeze(0)  # no copy
-    return torch.stack([_product(*matrices) for matrices in zip(rows, columns, strict=True)])
+        return _product(rows[0], columns[0], bias).unsqueeze(0)  # no copy
+    return torch.stack([_product(*matrices, bias) for matrices in zip(rows, columns, strict=True)])
 
 
 def _product(rows: Tensor, columns: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -159,15 +159,15 @@ class TestOneDNN:
 
 
 @pytest.mark.parametrize(
-    ("product", "wrong"),
+    ("product", "wrong", "reason"),
     [
-        (linear, {"nodes": torch.zeros(2, 300, 257)}),
-        (linear, {"weight": torch.zeros(256, 256).bfloat16()}),
-        (batched_product, {"right": torch.zeros(2, 257, 256)}),
-        (batched_product, {"right": torch.zeros(3, 256, 256)}),
-        (batched_product, {"right": torch.zeros(2, 256, 256).bfloat16()}),
+        (linear, {"nodes": torch.zeros(2, 300, 257)}, "shapes cannot be multiplied"),
+        (linear, {"weight": torch.zeros(256, 256).bfloat16()}, "same dtype"),
+        (batched_product, {"right": torch.zeros(2, 257, 256)}, "Expected size for first two dimensions"),
+        (batched_product, {"right": torch.zeros(3, 256, 256)}, "Expected size for first two dimensions"),
+        (batched_product, {"right": torch.zeros(2, 256, 256).bfloat16()}, "same dtype"),
     ],
 )
-def test_torch_refuses_what_does_not_fit(product, wrong):
-    with pytest.raises(RuntimeError, match=r"shapes cannot be multiplied|Expected size|dtype"):
+def test_torch_refuses_what_does_not_fit(product, wrong, reason):
+    with pytest.raises(RuntimeError, match=reason):
         product(**drawn(product, "large", torch.float32) | wrong)
