@@ -30,7 +30,7 @@ def step_table(settings: Mapping[str, Numbers]) -> Table:
         format_ = f"{measured['precision']}, channels last {'on' if measured['channels_last'] else 'off'}"
         table.add_row(name, f"whole step, data included ({format_})", _seconds(measured["step"]), "", style="bold")
         for part, timing in measured["parts"].items():
-            table.add_row("", part, _seconds(timing), f"{100 * timing['share']:.0f} %")
+            table.add_row("", part, _seconds(timing), f"{100 * timing['share']:.1f} %")
         convolutions = measured["convolutions"]
         count = f"{convolutions['forward']} + {convolutions['backward']} bare convolutions"
         ratio = f"step is {convolutions['step_to_convolutions']:.2f} x"
