@@ -1,13 +1,17 @@
 """Patch graphs as batched dense algebra: adjacency, topology-adaptive convolution, shared top-k pooling.
 
-A batch holds one graph an image, ``(B, N, N)``; nodes of different images never meet. Everything stays on
+A batch holds one graph an image, ``(B, N, N)``; nodes of different images never meet. Graphs of several encoder layers,
+which have weights of their own, follow each other in one batch: those of layer 0, of layer 1, ... Everything stays on
 the device of its input.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import TAGConv
 
+from gcl.derivatives import propagate
 from gcl.products import batched_product, linear
 
 
@@ -48,47 +52,65 @@ def density(adjacency: Tensor) -> Tensor:
 
 
 class DenseTAGConv(TAGConv):
-    """Topology-adaptive graph convolution (Du et al., 2017) on dense adjacencies.
+    """Topology-adaptive graph convolution (Du et al., 2017) on dense symmetric adjacencies; see :func:`convolve`.
 
-    ``h = sum_k S^k x W_k + bias`` for k = 0 ... K, ``S = D^-1/2 A D^-1/2``. The weights are those of PyG's
-    sparse ``TAGConv``, of which this is the batched dense form: ``lins[k]`` holds ``W_k``. As there, with
-    ``normalize=False`` S itself is given, where several convolutions share it.
+    The weights are those of PyG's sparse ``TAGConv``, of which this is the batched dense form: ``lins[k]`` holds
+    ``W_k``. As there, with ``normalize=False`` S itself is given, where several convolutions share it.
     """
 
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
         """``nodes`` (B, N, in), ``adjacency`` (B, N, N) with its self-loops, or S: returns (B, N, out)."""
         propagation = symmetric_normalisation(adjacency) if self.normalize else adjacency
-        hops = [nodes]
-        for _ in range(self.K):
-            hops.append(batched_product(propagation, hops[-1]))
-        # One product of (B, N, (K + 1) * in) with all weights side by side.
-        return linear(torch.cat(hops, dim=-1), torch.cat([hop.weight for hop in self.lins], dim=1), self.bias)
+        return convolve(nodes, propagation, *side_by_side([self]))
 
 
-class SharedTopKPooling(nn.Module):
-    """Keeps the k nodes of the input's graph that score highest, and the SAME nodes of the output's graph.
+def side_by_side(convolutions: Sequence[TAGConv]) -> tuple[Tensor, Tensor]:
+    """The weights (L, out, (K + 1) * in) and biases (L, out) of L convolutions, as :func:`convolve` takes them."""
+    weights = [torch.cat([hop.weight for hop in convolution.lins], dim=1) for convolution in convolutions]
+    return torch.stack(weights), torch.stack([convolution.bias for convolution in convolutions])
 
-    The score is ``sigmoid(Linear(D -> 1))`` of the input's node features; the features of both graphs are
-    multiplied by it. Pooled nodes are neighbours where they were connected within two hops: ``[A A > 0]``.
+
+def convolve(nodes: Tensor, propagation: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
+    """``h = sum_k S^k x W_k + bias`` for k = 0 ... K, ``S = D^-1/2 A D^-1/2``, of B graphs for each of L convolutions.
+
+    ``nodes`` (L*B, N, in), S ``propagation`` (L*B, N, N), symmetric and without gradient: returns (L*B, N, out).
     """
+    hops = [nodes]
+    for _ in range(weights.shape[2] // nodes.shape[2] - 1):
+        hops.append(propagate(propagation, hops[-1]))
+    # One product of (B*N, (K + 1) * in) a convolution.
+    rows = torch.cat(hops, dim=-1).unflatten(0, (len(weights), -1))  # (L, B, N, (K + 1) * in)
+    return linear(rows, weights, biases).flatten(0, 1)
 
-    def __init__(self, channels: int):
-        super().__init__()
-        self.score = nn.Linear(channels, 1)
 
-    def choose(self, input_nodes: Tensor, keep: int) -> tuple[Tensor, Tensor]:
-        """``input_nodes`` (B, N, D): the scores (B, k) and ids (B, k) of the nodes to keep, best first."""
-        scores = torch.sigmoid(self.score(input_nodes).squeeze(-1))  # (B, N, 1) -> (B, N)
-        return scores.topk(keep, dim=1)
+def choose(scores: Sequence[nn.Linear], input_nodes: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+    """Shared top-k pooling: the k nodes of each input's graph to keep, and the SAME nodes of the output's graph.
+
+    ``input_nodes`` are (L*B, N, D), of B graphs for each of L linear layers D -> 1, whose sigmoid is a node's score.
+    Returns scores and ids (L*B, k), best first; the features of both graphs are to be multiplied by the scores.
+    """
+    weights, biases = (torch.stack([getattr(score, name) for score in scores]) for name in ("weight", "bias"))
+    rows = input_nodes.unflatten(0, (len(scores), -1)).flatten(1, 2)  # (L*B, N, D) -> (L, B*N, D)
+    logits = torch.baddbmm(biases.unsqueeze(1), weights, rows.mT).view(input_nodes.shape[:2])  # (L, 1, B*N) -> (L*B, N)
+    return logits.sigmoid().topk(keep, dim=1)
 
 
 def gate(nodes: Tensor, scores: Tensor, kept: Tensor) -> Tensor:
     """The ``kept`` (B, k) of ``nodes`` (B, N, D), each multiplied by its score: (B, k, D)."""
-    index = kept.unsqueeze(-1).expand(-1, -1, nodes.shape[-1])  # (B, k) -> (B, k, D)
-    return nodes.gather(1, index) * scores.unsqueeze(-1)
+    return rows_at(nodes, kept) * scores.unsqueeze(-1)
 
 
 def two_hop_adjacency(adjacency: Tensor, kept: Tensor) -> Tensor:
-    """``[A A > 0]`` between the ``kept`` (B, k) nodes of a symmetric ``adjacency`` (B, N, N): (B, k, k) of 0 and 1."""
-    rows = adjacency.gather(1, kept.unsqueeze(-1).expand(-1, -1, adjacency.shape[-1]))  # (B, k, N)
+    """Pooled nodes are neighbours where they were connected within two hops: ``[A A > 0]`` between the ``kept`` (B, k).
+
+    ``adjacency`` (B, N, N) is symmetric; returns (B, k, k) of zeros and ones.
+    """
+    rows = rows_at(adjacency, kept)  # (B, k, N)
     return (batched_product(rows, rows.transpose(1, 2)) > 0).to(adjacency.dtype)
+
+
+def rows_at(matrices: Tensor, ids: Tensor) -> Tensor:
+    """The rows ``ids`` (B, k) of ``matrices`` (B, N, D): (B, k, D)."""
+    batch, rows, _ = matrices.shape
+    first = rows * torch.arange(batch, device=ids.device).unsqueeze(1)  # (B, 1)
+    return matrices.flatten(0, 1).index_select(0, (ids + first).flatten()).unflatten(0, ids.shape)  # (B, k, D)

@@ -6,21 +6,23 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.distributed
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gcl.derivatives import normalise, symmetric_cross_entropy
 from gcl.graph import (
     DenseTAGConv,
-    SharedTopKPooling,
     add_self_loops,
+    choose,
+    convolve,
     density,
     gate,
     identity_adjacency,
+    side_by_side,
     similarity_adjacency,
     symmetric_normalisation,
     two_hop_adjacency,
 )
+from gcl.patches import check_patches, draw_patches, gather_patches
 from gcl.products import batched_product, linear
 
 SATURATED = 0.01
@@ -43,55 +45,8 @@ def info_nce(inputs: Tensor, outputs: Tensor, temperature: float) -> Tensor:
     Cross-entropy of ``T S^T / temperature`` over rows PLUS the same over columns, each averaged over nodes
     and images. ``inputs`` and ``outputs`` are (B, N, D), L2-normalised.
     """
-    logits = batched_product(inputs / temperature, outputs.transpose(1, 2))  # (B, N, N)
-    return cross_entropy_of_matches(logits, dim=2) + cross_entropy_of_matches(logits, dim=1)
-
-
-def cross_entropy_of_matches(logits: Tensor, dim: int) -> Tensor:
-    """Cross-entropy along ``dim`` of ``logits`` (B, N, N) whose right answers stand on the diagonal, averaged.
-
-    In float32 at least: where matches are good it is a small difference of large numbers.
-    """
-    precise = torch.promote_types(logits.dtype, torch.float32)
-    return -logits.log_softmax(dim, dtype=precise).diagonal(dim1=1, dim2=2).mean()
-
-
-def draw_patches(features: Tensor, patches: int) -> Tensor:
-    """Different random positions of a feature map (B, C, H, W) for every image, from torch's global generator.
-
-    Returns flat row-major ids (B, N) with N = min(patches, H * W). Of several processes each draws for the images of
-    all and keeps the rows of its own, so that together they do what one does with all images.
-    """
-    batch, _, height, width = features.shape
-    rank, processes = _place_among_processes()
-    order = torch.rand(processes * batch, height * width, device=features.device)
-    own = order[rank * batch : (rank + 1) * batch]  # (B, H*W)
-    return own.topk(min(patches, height * width), largest=False).indices
-
-
-def _place_among_processes() -> tuple[int, int]:
-    """This process's rank and how many there are."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
-def gather_patches(features: Tensor, ids: Tensor) -> Tensor:
-    """The feature vectors of ``features`` (B, C, H, W) at flat positions ``ids`` (B, N): (B, N, C)."""
-    batch, _, height, width = features.shape
-    rows = features.permute(0, 2, 3, 1).flatten(0, 2)  # (B, C, H, W) -> (B*H*W, C): no copy of channels-last features
-    first = height * width * torch.arange(batch, device=ids.device).unsqueeze(1)  # (B, 1)
-    return rows.index_select(0, (ids + first).flatten()).unflatten(0, ids.shape)  # (B*N, C) -> (B, N, C)
-
-
-def check_patches(features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> None:
-    """ValueError if the ids of a layer are not (B, N) positions of its features (B, C, H, W)."""
-    for layer, (of_layer, ids) in enumerate(zip(features, patch_ids, strict=True)):
-        batch, positions = len(of_layer), of_layer[0, 0].numel()
-        if ids.ndim != 2 or len(ids) != batch:
-            raise ValueError(f"patch_ids[{layer}] has the shape {tuple(ids.shape)}; it must be ({batch}, N)")
-        if ids.min() < 0 or ids.max() >= positions:
-            raise ValueError(f"patch_ids[{layer}] holds {ids.min()} to {ids.max()}; the map has {positions} positions")
+    # S T^T in the place of T S^T: the gradient of its first matrix, the outputs, transposes nothing.
+    return symmetric_cross_entropy(batched_product(outputs, inputs.mT / temperature))  # (B, N, N)
 
 
 @dataclass
@@ -112,89 +67,16 @@ class PatchGraph:
         return density(self.adjacency)
 
 
-class LayerGraphLoss(nn.Module):
-    """The graph loss on the features of one encoder layer; see :class:`GraphContrastiveLoss`."""
+class LayerNetworks(nn.Module):
+    """What :class:`GraphContrastiveLoss` learns for one encoder layer of ``channels`` channels."""
 
-    def __init__(
-        self,
-        channels: int,
-        embedding: int,
-        hops: int,
-        threshold: float,
-        adjacency: str,
-        keep: float,
-        level_weights: Sequence[float],
-        temperature: float,
-    ):
+    def __init__(self, channels: int, embedding: int, hops: int, levels: int):
         super().__init__()
-        self.threshold, self.adjacency, self.keep = threshold, adjacency, keep
-        self.level_weights, self.temperature = tuple(level_weights), temperature
-        levels = len(self.level_weights) - 1
         self.embed = nn.Linear(channels, embedding)
-        self.gnn = self._convolution(embedding, hops)
-        self.pools = nn.ModuleList(SharedTopKPooling(embedding) for _ in range(levels))
-        self.pool_gnns = nn.ModuleList(self._convolution(embedding, hops=1) for _ in range(levels))
+        self.gnn = DenseTAGConv(embedding, embedding, K=hops, normalize=False)
+        self.scores = nn.ModuleList(nn.Linear(embedding, 1) for _ in range(levels))
+        self.pool_gnns = nn.ModuleList(DenseTAGConv(embedding, embedding, 1, normalize=False) for _ in range(levels))
         self.apply(_initialise)
-
-    def forward(self, input_features: Tensor, output_features: Tensor, ids: Tensor) -> tuple[Tensor, PatchGraph]:
-        """Features (B, C, H, W) of input and output, positions ``ids`` (B, N): the loss and the input's graph."""
-        with torch.no_grad():
-            inputs = self._embed(input_features, ids)
-        outputs = self._embed(output_features, ids)
-        adjacencies = self._adjacencies(inputs, outputs)
-        graph = PatchGraph(ids, adjacencies[0], kept=[])
-
-        inputs, outputs = self._convolve(self.gnn, inputs, outputs, adjacencies)
-        total = self.level_weights[0] * info_nce(inputs, outputs, self.temperature)
-
-        keep = max(1, int(ids.shape[1] * self.keep))
-        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        for pool, gnn, weight in zip(self.pools, self.pool_gnns, self.level_weights[1:], strict=True):
-            scores, kept = pool.choose(inputs, keep)
-            positions = positions.gather(1, kept)
-            graph.kept.append(positions)
-            adjacencies = _of_each(partial(two_hop_adjacency, kept=kept), adjacencies)
-            inputs, outputs = gate(inputs, scores, kept), gate(outputs, scores, kept)
-            inputs, outputs = self._convolve(gnn, inputs, outputs, adjacencies)
-            total = total + weight * info_nce(inputs, outputs, self.temperature)
-            keep = max(1, keep // 2)
-        return total / len(self.level_weights), graph
-
-    def _embed(self, features: Tensor, ids: Tensor) -> Tensor:
-        patches = gather_patches(features, ids).to(self.embed.weight.dtype)
-        return F.normalize(linear(patches, self.embed.weight, self.embed.bias), dim=-1)  # (B, N, D)
-
-    def _adjacencies(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The adjacencies (B, N, N) that the input's and the output's graph propagate over: one, unless separate."""
-        if self.adjacency == "identity":
-            identity = identity_adjacency(inputs)
-            return identity, identity
-        own = similarity_adjacency(inputs, self.threshold)
-        return own, own if self.adjacency == "shared" else similarity_adjacency(outputs, self.threshold)
-
-    def _convolve(
-        self, gnn: nn.Module, inputs: Tensor, outputs: Tensor, adjacencies: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """The new nodes (B, N, D) of both graphs; the input's are what is compared with, never what learns."""
-        input_propagation, output_propagation = _of_each(self._propagation, adjacencies)
-        with torch.no_grad():
-            inputs = F.normalize(gnn(inputs, input_propagation), dim=-1)
-        return inputs, F.normalize(gnn(outputs, output_propagation), dim=-1)
-
-    def _convolution(self, width: int, hops: int) -> nn.Module:
-        """(nodes (B, N, D), what :meth:`_propagation` gives) -> new nodes (B, N, D)."""
-        return DenseTAGConv(width, width, K=hops, normalize=False)
-
-    def _propagation(self, adjacency: Tensor) -> Any:
-        """What the convolutions need of ``adjacency`` (B, N, N): here S, the normalised A + I."""
-        return symmetric_normalisation(add_self_loops(adjacency))
-
-
-def _of_each(function: Callable[[Tensor], Any], pair: tuple[Tensor, Tensor]) -> tuple[Any, Any]:
-    """``function`` of both of the ``pair``, computed once where they are one and the same."""
-    first, second = pair
-    result = function(first)
-    return result, result if second is first else function(second)
 
 
 class GraphContrastiveLoss(nn.Module):
@@ -230,11 +112,10 @@ class GraphContrastiveLoss(nn.Module):
         temperature: float = 0.07,
     ):
         super().__init__()
-        self.patches = patches
-        self.layers = nn.ModuleList(
-            LayerGraphLoss(count, embedding, hops, threshold, adjacency, keep, level_weights, temperature)
-            for count in channels
-        )
+        self.patches, self.threshold, self.adjacency, self.keep = patches, threshold, adjacency, keep
+        self.level_weights, self.temperature = tuple(level_weights), temperature
+        levels = len(self.level_weights) - 1
+        self.layers = nn.ModuleList(LayerNetworks(count, embedding, hops, levels) for count in channels)
 
     def forward(
         self,
@@ -252,12 +133,110 @@ class GraphContrastiveLoss(nn.Module):
             patch_ids = [draw_patches(features, self.patches) for features in input_features]
         else:
             check_patches(input_features, patch_ids)
-        layers = zip(self.layers, input_features, output_features, patch_ids, strict=True)
+        inputs, outputs = [features.detach() for features in input_features], output_features
+        losses, graphs = [], {}
         # The graph hangs on a threshold, and the loss of good matches is a small difference of large numbers.
-        with torch.autocast(input_features[0].device.type, enabled=False):
-            results = [layer(inputs.detach(), outputs, ids) for layer, inputs, outputs, ids in layers]
-        losses, graphs = zip(*results, strict=True)
-        return torch.stack(losses).mean(), list(graphs)
+        with torch.autocast(inputs[0].device.type, enabled=False):
+            for layers in _with_equal_nodes(patch_ids):
+                chosen = ([every[layer] for layer in layers] for every in (self.layers, inputs, outputs, patch_ids))
+                loss, of_layers = self._of_layers(*chosen)
+                losses.append(loss * len(layers))
+                graphs |= zip(layers, of_layers, strict=True)
+        return sum(losses) / len(self.layers), [graphs[layer] for layer in range(len(self.layers))]
+
+    def _of_layers(
+        self,
+        networks: Sequence[LayerNetworks],
+        input_features: Sequence[Tensor],
+        output_features: Sequence[Tensor],
+        patch_ids: Sequence[Tensor],
+    ) -> tuple[Tensor, list[PatchGraph]]:
+        """The mean loss of L encoder layers of equally many nodes, as a batch of L*B graphs, and the inputs' graphs."""
+        with torch.no_grad():
+            inputs = _embed(networks, input_features, patch_ids)
+        outputs = _embed(networks, output_features, patch_ids)
+        own, others = self._adjacencies(inputs, outputs)
+        inputs, outputs = self._convolve([layer.gnn for layer in networks], inputs, outputs, (own, others))
+        total = self.level_weights[0] * info_nce(inputs, outputs, self.temperature)
+
+        adjacencies, nodes, chain = (own, others), inputs.shape[1], []
+        keep = max(1, int(nodes * self.keep))
+        for level, weight in enumerate(self.level_weights[1:]):
+            scores, kept = choose([layer.scores[level] for layer in networks], inputs, keep)
+            chain.append(chain[-1].gather(1, kept) if chain else kept)
+            adjacencies = _of_each(partial(two_hop_adjacency, kept=kept), adjacencies)
+            inputs, outputs = gate(inputs, scores, kept), gate(outputs, scores, kept)
+            inputs, outputs = self._convolve(
+                [layer.pool_gnns[level] for layer in networks], inputs, outputs, adjacencies
+            )
+            total = total + weight * info_nce(inputs, outputs, self.temperature)
+            keep = max(1, keep // 2)
+        return total / len(self.level_weights), _graphs(patch_ids, own, chain)
+
+    def _adjacencies(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The adjacencies (B, N, N) that the input's and the output's graph propagate over: one, unless separate."""
+        if self.adjacency == "identity":
+            identity = identity_adjacency(inputs)
+            return identity, identity
+        own = similarity_adjacency(inputs, self.threshold)
+        return own, own if self.adjacency == "shared" else similarity_adjacency(outputs, self.threshold)
+
+    def _convolve(
+        self,
+        convolutions: Sequence[DenseTAGConv],
+        inputs: Tensor,
+        outputs: Tensor,
+        adjacencies: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """The new nodes (L*B, N, D) of both graphs; the input's are what is compared with, never what learns."""
+        convolution = self._convolution(convolutions)
+        input_propagation, output_propagation = _of_each(self._propagation, adjacencies)
+        with torch.no_grad():
+            inputs = normalise(convolution(inputs, input_propagation))
+        return inputs, normalise(convolution(outputs, output_propagation))
+
+    def _convolution(self, convolutions: Sequence[DenseTAGConv]) -> Callable[[Tensor, Any], Tensor]:
+        """(nodes (L*B, N, D), what :meth:`_propagation` gives) -> new nodes (L*B, N, D)."""
+        weights, biases = side_by_side(convolutions)
+        return partial(convolve, weights=weights, biases=biases)
+
+    def _propagation(self, adjacency: Tensor) -> Any:
+        """What the convolutions need of ``adjacency`` (L*B, N, N): here S, the normalised A + I."""
+        return symmetric_normalisation(add_self_loops(adjacency))
+
+
+def _with_equal_nodes(patch_ids: Sequence[Tensor]) -> list[list[int]]:
+    """The layers, those of equally many nodes together: maps may have fewer positions than there are patches."""
+    groups: dict[int, list[int]] = {}
+    for layer, ids in enumerate(patch_ids):
+        groups.setdefault(ids.shape[1], []).append(layer)
+    return list(groups.values())
+
+
+def _embed(networks: Sequence[LayerNetworks], features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> Tensor:
+    """The nodes of each layer's ``features`` (B, C, H, W) at its ids (B, N): (L*B, N, D), L2-normalised."""
+    nodes = []
+    for layer, of_layer, ids in zip(networks, features, patch_ids, strict=True):
+        weight, bias = layer.embed.weight.unsqueeze(0), layer.embed.bias.unsqueeze(0)
+        nodes.append(linear(gather_patches(of_layer, ids).to(weight.dtype).unsqueeze(0), weight, bias))
+    return normalise(torch.cat(nodes).flatten(0, 1))  # (L, B, N, D) -> (L*B, N, D)
+
+
+def _graphs(patch_ids: Sequence[Tensor], adjacency: Tensor, kept: Sequence[Tensor]) -> list[PatchGraph]:
+    """The graph of each layer, from all layers' ``adjacency`` (L*B, N, N) and ``kept`` nodes (L*B, k)."""
+    layers = len(patch_ids)
+    levels = [level.chunk(layers) for level in kept]
+    return [
+        PatchGraph(ids, of_layer, kept=[level[layer] for level in levels])
+        for layer, (ids, of_layer) in enumerate(zip(patch_ids, adjacency.chunk(layers), strict=True))
+    ]
+
+
+def _of_each(function: Callable[[Tensor], Any], pair: tuple[Tensor, Tensor]) -> tuple[Any, Any]:
+    """``function`` of both of the ``pair``, computed once where they are one and the same."""
+    first, second = pair
+    result = function(first)
+    return result, result if second is first else function(second)
 
 
 def _initialise(module: nn.Module) -> None:

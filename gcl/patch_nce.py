@@ -6,16 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gcl.losses import check_patches, cross_entropy_of_matches, draw_patches, gather_patches
+from gcl.patches import check_patches, draw_patches, gather_patches
 
 
 def patch_nce(outputs: Tensor, inputs: Tensor, temperature: float) -> Tensor:
     """InfoNCE that asks each output patch for the input patch of its place, among all input patches of its image.
 
     ``-log(exp(q_i k_i / t) / sum_j exp(q_i k_j / t))``, averaged over patches and images. ``outputs`` q and
-    ``inputs`` k are (B, N, D), L2-normalised.
+    ``inputs`` k are (B, N, D), L2-normalised. In float32 at least: where matches are good the cross-entropy is a small
+    difference of large numbers.
     """
-    return cross_entropy_of_matches(outputs @ (inputs / temperature).transpose(1, 2), dim=2)
+    logits = outputs @ (inputs / temperature).transpose(1, 2)  # (B, N, N)
+    precise = torch.promote_types(logits.dtype, torch.float32)
+    return -logits.log_softmax(dim=2, dtype=precise).diagonal(dim1=1, dim2=2).mean()
 
 
 class PatchNCE(nn.Module):

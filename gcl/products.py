@@ -4,8 +4,9 @@ PyTorch multiplies float32 matrices with MKL, which uses AVX-512 on Intel's proc
 which uses it wherever it is. Here large products go to oneDNN too.
 """
 
+from itertools import repeat
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -13,22 +14,24 @@ LARGE = 2**24
 """Multiplications of a large product: that of 256 nodes and a 256 x 256 weight. Smaller ones are faster with MKL."""
 
 
-def linear(nodes: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``nodes W^T + bias``, as :func:`torch.nn.functional.linear`: (..., in), (out, in), (out,) give (..., out).
+def linear(rows: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
+    """``rows W^T + bias`` of L linear layers side by side: (L, ..., in), (L, out, in), (L, out) give (L, ..., out).
 
-    Where the product is large it has first derivatives only.
+    Where each product is large it has first derivatives only.
     """
-    fits = nodes.shape[-1] == weight.shape[1] and (bias is None or bias.shape == weight.shape[:1])
-    if not fits or not _suits_onednn(nodes.numel() * len(weight), nodes, weight, bias):
-        return F.linear(nodes, weight, bias)
-    rows = nodes.flatten(0, -2).unsqueeze(0)  # (1, ..., in)
-    return _OneDNNProducts.apply(rows, weight.unsqueeze(0), bias).squeeze(0).unflatten(0, nodes.shape[:-1])
+    flat = rows.flatten(1, -2)  # (L, ..., in) -> (L, M, in)
+    fits = (len(rows), rows.shape[-1]) == weights.shape[::2] and biases.shape == weights.shape[:2]
+    if fits and _suits_onednn(flat[0].numel() * weights.shape[1], rows, weights, biases):
+        product = _OneDNNProducts.apply(flat, weights, biases)
+    else:
+        product = torch.baddbmm(biases.unsqueeze(1), flat, weights.mT)
+    return product.unflatten(1, rows.shape[1:-1])
 
 
 def batched_product(left: Tensor, right: Tensor) -> Tensor:
     """``left right``, as :func:`torch.bmm`: (B, M, K), (B, K, N) give (B, M, N).
 
-    Where each of them is large they have first derivatives only.
+    Where each product is large it has first derivatives only.
     """
     fits = left.shape[0] == right.shape[0] and left.shape[2] == right.shape[1]
     if not fits or not _suits_onednn(left.shape[1:].numel() * right.shape[2], left, right):
@@ -36,11 +39,11 @@ def batched_product(left: Tensor, right: Tensor) -> Tensor:
     return _OneDNNProducts.apply(left, right.mT, None)
 
 
-def _suits_onednn(multiplications: int, *operands: Tensor | None) -> bool:
+def _suits_onednn(multiplications: int, *operands: Tensor) -> bool:
     """Whether oneDNN is faster, and takes these."""
     return (
         multiplications >= LARGE
-        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in operands if t is not None)
+        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in operands)
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
@@ -49,24 +52,24 @@ def _suits_onednn(multiplications: int, *operands: Tensor | None) -> bool:
 
 
 class _OneDNNProducts(torch.autograd.Function):
-    """``rows columns^T + bias`` of (B, M, K), (B, N, K) and (N,): (B, M, N)."""
+    """``rows columns^T + bias`` of (B, M, K), (B, N, K) and (B, N): (B, M, N)."""
 
     @staticmethod
-    def forward(ctx, rows: Tensor, columns: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx, rows: Tensor, columns: Tensor, biases: Tensor | None) -> Tensor:
         # As columns, parts of wider rows took oneDNN 170 ms in the place of 0.1, and backward both are.
         rows, columns = _dense(rows), _dense(columns)
         ctx.save_for_backward(rows, columns)
-        return _products(rows, columns, bias)
+        return _products(rows, columns, biases)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, columns = ctx.saved_tensors
-        of_rows, of_columns, of_bias = ctx.needs_input_grad
+        of_rows, of_columns, of_biases = ctx.needs_input_grad
         return (
             _products(gradient, columns.mT) if of_rows else None,
             _products(gradient.mT, rows.mT) if of_columns else None,
-            gradient.sum(dim=(0, 1)) if of_bias else None,
+            gradient.sum(dim=1) if of_biases else None,
         )
 
 
@@ -75,14 +78,14 @@ def _dense(matrices: Tensor) -> Tensor:
     return matrices if matrices.mT.is_contiguous() else matrices.contiguous()
 
 
-def _products(rows: Tensor, columns: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``rows columns^T + bias`` of (B, M, K), (B, N, K) and (N,): (B, M, N)."""
-    if len(rows) == 1:
-        return _product(rows[0], columns[0], bias).unsqueeze(0)  # no copy
-    return torch.stack([_product(*matrices, bias) for matrices in zip(rows, columns, strict=True)])
+def _products(rows: Tensor, columns: Tensor, biases: Tensor | None = None) -> Tensor:
+    """``rows columns^T + bias`` of (B, M, K), (B, N, K) and (B, N): (B, M, N)."""
+    each = biases if biases is not None else repeat(None)
+    products = [_product(*operands) for operands in zip(rows, columns, each, strict=False)]
+    return torch.stack(products) if len(products) > 1 else products[0].unsqueeze(0)  # no copy of one
 
 
-def _product(rows: Tensor, columns: Tensor, bias: Tensor | None = None) -> Tensor:
+def _product(rows: Tensor, columns: Tensor, bias: Tensor | None) -> Tensor:
     """``rows columns^T + bias`` of (M, K), (N, K) and (N,): (M, N)."""
     # What torch.compile puts in the place of a linear layer; the public way copies the rows and the result.
     return torch.ops.mkldnn._linear_pointwise(rows, columns, bias, "none", [], "")

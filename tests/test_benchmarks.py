@@ -41,7 +41,8 @@ def test_the_sparse_graph_loss_equals_the_dense_one():
     # The published initialisation is so small that the scores of the pooling would hardly differ.
     for parameter in dense.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    sparse = SparseGraphContrastiveLoss(dense)
+    sparse = SparseGraphContrastiveLoss([8, 12], patches=48, embedding=16)
+    sparse.load_state_dict(dense.state_dict())
     inputs, outputs = ([torch.randn(2, channels, 8, 8) for channels in (8, 12)] for _ in range(2))
     for features in outputs:
         features.requires_grad_()

@@ -3,16 +3,19 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch_geometric.nn import TAGConv
 from torch_geometric.utils import dense_to_sparse
 
 from gcl.graph import (
     DenseTAGConv,
-    SharedTopKPooling,
     add_self_loops,
+    choose,
+    convolve,
     density,
     gate,
     identity_adjacency,
+    side_by_side,
     similarity_adjacency,
     symmetric_normalisation,
     two_hop_adjacency,
@@ -79,13 +82,23 @@ def test_two_hop_adjacency_is_the_square_restricted_to_the_kept():
         assert torch.equal(two_hop_adjacency(adjacency, kept)[image], expected)
 
 
+def test_each_convolution_has_its_own_graphs_of_a_batch():
+    nodes, adjacency = random_graphs(batch=6)
+    convolutions = [DenseTAGConv(8, 5, K=2) for _ in range(2)]
+    together = convolve(nodes, symmetric_normalisation(adjacency), *side_by_side(convolutions))
+    halves = zip(convolutions, nodes.chunk(2), adjacency.chunk(2), strict=True)
+    expected = torch.cat([convolution(*half) for convolution, *half in halves])
+    torch.testing.assert_close(together, expected, atol=1e-6, rtol=0)
+
+
 def test_pooling_keeps_the_best_and_scales_by_the_score():
-    nodes, _ = random_graphs()
-    pool = SharedTopKPooling(8)
-    scores, kept = pool.choose(nodes, 4)
-    everything = torch.sigmoid(nodes @ pool.score.weight[0] + pool.score.bias)
-    for image in range(3):
-        best = everything[image].argsort(descending=True)[:4]
-        assert kept[image].tolist() == best.tolist()
-        expected = nodes[image, best] * everything[image, best, None]
-        torch.testing.assert_close(gate(nodes, scores, kept)[image], expected)
+    """Two linear layers score three graphs each."""
+    nodes, _ = random_graphs(batch=6)
+    layers = [nn.Linear(8, 1) for _ in range(2)]
+    scores, kept = choose(layers, nodes, 4)
+    for graph in range(6):
+        everything = torch.sigmoid(layers[graph // 3](nodes[graph])).squeeze(-1)
+        best = everything.argsort(descending=True)[:4]
+        assert kept[graph].tolist() == best.tolist()
+        expected = nodes[graph, best] * everything[best, None]
+        torch.testing.assert_close(gate(nodes, scores, kept)[graph], expected)

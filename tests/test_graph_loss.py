@@ -1,11 +1,14 @@
 """The graph loss against golden values of the published method, and against its own definition in plain loops."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
+from gcl.graph import similarity_adjacency
 from gcl.losses import (
     GraphContrastiveLoss,
     discriminator_loss,
@@ -38,9 +41,9 @@ def parameter_names(layer):
         yield gnn.bias, f"{name}.bias", None
         for hop, weight in enumerate(gnn.lins):
             yield weight.weight, f"{name}.weight", hop
-    for pool in layer.pools:
-        yield pool.score.weight, "pool.weight", None
-        yield pool.score.bias, "pool.bias", None
+    for score in layer.scores:
+        yield score.weight, "pool.weight", None
+        yield score.bias, "pool.bias", None
 
 
 def block(tensor, hop):
@@ -94,7 +97,7 @@ def test_a_batch_gives_the_mean_of_its_single_losses():
     assert together.item() == pytest.approx(torch.stack(single).mean().item(), abs=1e-5)
 
 
-def loss_in_plain_loops(layer, inputs, outputs, ids):
+def loss_in_plain_loops(loss, layer, inputs, outputs, ids):
     """The loss of one encoder layer, from the method's text: NumPy, one image after the other, one node at a time."""
 
     def normalised(rows):
@@ -115,12 +118,12 @@ def loss_in_plain_loops(layer, inputs, outputs, ids):
         total = 0.0
         for one, other in ((first, second), (second, first)):
             for index, node in enumerate(one):
-                similarities = other @ node / layer.temperature
+                similarities = other @ node / loss.temperature
                 total += (np.log(np.exp(similarities).sum()) - similarities[index]) / len(one)
         return total
 
     def adjacency_of(nodes):
-        return (nodes @ nodes.T > layer.threshold).astype(float)
+        return (nodes @ nodes.T > loss.threshold).astype(float)
 
     total = 0.0
     for image in range(len(inputs)):
@@ -129,37 +132,53 @@ def loss_in_plain_loops(layer, inputs, outputs, ids):
             for features in (inputs, outputs)
             for weight, bias in [(numbers(layer.embed.weight), numbers(layer.embed.bias))]
         )
-        a_t, a_s = adjacency_of(t), adjacency_of(t if layer.adjacency == "shared" else s)
+        a_t, a_s = adjacency_of(t), adjacency_of(t if loss.adjacency == "shared" else s)
+        if loss.adjacency == "identity":
+            a_t = a_s = np.eye(len(t))
         t, s = convolved(layer.gnn, t, a_t), convolved(layer.gnn, s, a_s)
-        total += layer.level_weights[0] * contrast(t, s)
-        keep = int(len(t) * layer.keep)
-        for pool, gnn, weight in zip(layer.pools, layer.pool_gnns, layer.level_weights[1:], strict=True):
-            scores = 1 / (1 + np.exp(-(t @ numbers(pool.score.weight)[0] + numbers(pool.score.bias))))
+        total += loss.level_weights[0] * contrast(t, s)
+        keep = int(len(t) * loss.keep)
+        for score, gnn, weight in zip(layer.scores, layer.pool_gnns, loss.level_weights[1:], strict=True):
+            scores = 1 / (1 + np.exp(-(t @ numbers(score.weight)[0] + numbers(score.bias))))
             kept = np.argsort(-scores)[:keep]
             a_t, a_s = (((a @ a) > 0).astype(float)[kept][:, kept] for a in (a_t, a_s))
             t, s = (convolved(gnn, nodes[kept] * scores[kept, None], a) for nodes, a in ((t, a_t), (s, a_s)))
             total += weight * contrast(t, s)
             keep //= 2
-    return total / len(inputs) / len(layer.level_weights)
+    return total / len(inputs) / len(loss.level_weights)
 
 
-@pytest.mark.parametrize("adjacency", ["shared", "separate"])
+@pytest.mark.parametrize("adjacency", ["shared", "separate", "identity"])
 @pytest.mark.parametrize("levels", [0, 1, 2, 3])
 def test_any_number_of_pooling_levels_equals_plain_loops(levels, adjacency):
+    """With layers of weights of their own, of which the middle one has fewer nodes than the two others."""
     torch.manual_seed(0)
     weights = [1.0, 0.5, 0.25, 2.0][: levels + 1]
+    channels, sizes = (5, 3, 7), ((6, 10), (3, 5), (4, 6))
     loss = GraphContrastiveLoss(
-        [5], patches=20, embedding=8, threshold=0.3, adjacency=adjacency, keep=0.4, level_weights=weights
+        channels, patches=20, embedding=8, threshold=0.3, adjacency=adjacency, keep=0.4, level_weights=weights
     )
     for parameter in loss.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    inputs, outputs = (torch.randn(2, 5, 6, 10) for _ in range(2))
-    ids = draw_patches(inputs, 20)
-    value, graphs = loss([inputs], [outputs], [ids])
-    assert value.item() == pytest.approx(loss_in_plain_loops(loss.layers[0], inputs, outputs, ids), abs=1e-4)
-    assert [kept.shape[1] for kept in graphs[0].kept] == [8, 4, 2][:levels]
-    for outer, inner in zip(graphs[0].kept, graphs[0].kept[1:], strict=False):
-        assert set(inner[0].tolist()) <= set(outer[0].tolist())
+    inputs, outputs = (
+        [torch.randn(2, count, *size) for count, size in zip(channels, sizes, strict=True)] for _ in range(2)
+    )
+    ids = [draw_patches(features, 20) for features in inputs]
+    value, graphs = loss(inputs, outputs, ids)
+    expected = [
+        loss_in_plain_loops(loss, *of_layer) for of_layer in zip(loss.layers, inputs, outputs, ids, strict=True)
+    ]
+    assert value.item() == pytest.approx(np.mean(expected), abs=1e-4)
+
+    for graph, features, own, layer in zip(graphs, inputs, ids, loss.layers, strict=True):
+        assert torch.equal(graph.ids, own)
+        count = own.shape[1]
+        assert [kept.shape for kept in graph.kept] == [(2, int(count * 0.4) >> level) for level in range(levels)]
+        for outer, inner in pairwise(graph.kept):
+            assert set(inner[0].tolist()) <= set(outer[0].tolist())
+        if adjacency != "identity":
+            embedded = F.normalize(layer.embed(gather_patches(features, own)), dim=-1)
+            assert torch.equal(graph.adjacency, similarity_adjacency(embedded, 0.3))
 
 
 def test_more_patches_than_positions_uses_all_of_them_once():

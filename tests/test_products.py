@@ -10,8 +10,15 @@ from gcl.products import batched_product, linear
 SIZES = {"large": (2, 300, 256, 256), "small": (2, 30, 16, 8)}
 """B, N and the channels in and out."""
 
-EVERYTHING = {linear: ("nodes", "weight", "bias"), batched_product: ("left", "right")}
-ORACLES = {linear: F.linear, batched_product: torch.bmm}
+EVERYTHING = {linear: ("rows", "weights", "biases"), batched_product: ("left", "right")}
+
+
+def linear_layers(rows, weights, biases):
+    """One after the other."""
+    return torch.stack([F.linear(*layer) for layer in zip(rows, weights, biases, strict=True)])
+
+
+ORACLES = {linear: linear_layers, batched_product: torch.bmm}
 
 
 def drawn(product, size, dtype, learning=(), transposed=False):
@@ -26,7 +33,7 @@ def drawn(product, size, dtype, learning=(), transposed=False):
 
     first = draw(batch, count, 2 * channels)[..., :channels]
     if product is linear:
-        tensors = {"nodes": first, "weight": draw(width, channels), "bias": draw(width)}
+        tensors = {"rows": first, "weights": draw(batch, width, channels), "biases": draw(batch, width)}
     else:
         right = draw(batch, width, channels).mT if transposed else draw(batch, channels, 2 * width)[..., :width]
         tensors = {"left": first, "right": right}
@@ -65,10 +72,13 @@ def test_values_and_gradients_equal_torch_in_float64(product, size, learning):
             assert_near(ours[name].grad, exact[name].grad)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.usefixtures("one_way")
-def test_linear_without_bias():
-    nodes, weight, _ = drawn(linear, "large", torch.float32).values()
-    assert_near(linear(nodes, weight), F.linear(nodes.double(), weight.double()))
+def test_linear_layers_of_any_rows(layers):
+    rows, weights, biases = (operand[:layers] for operand in drawn(linear, "large", torch.float32).values())
+    found = linear(rows.unflatten(1, (3, 100)), weights, biases)
+    assert found.shape == (layers, 3, 100, 256)
+    assert_near(found.flatten(1, 2), linear_layers(rows.double(), weights.double(), biases.double()))
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -138,16 +148,16 @@ class TestOneDNN:
         """Others take it a thousand times as long."""
         operands = drawn(product, "small", torch.float32, EVERYTHING[product])
         if product is linear:
-            operands["weight"] = torch.randn(8, 32)[:, :16].requires_grad_()
+            operands["weights"] = torch.randn(2, 8, 32)[..., :16].requires_grad_()
         product(*operands.values()).sum().backward()  # the gradient is one number, repeated
-        assert len(columns) == (3 if product is linear else 6)
+        assert len(columns) == 6
         assert all(given.is_contiguous() or given.t().is_contiguous() for given in columns)
 
     @pytest.mark.parametrize("product", EVERYTHING)
     def test_it_computes_no_gradient_that_nothing_needs(self, product, columns):
         first, *_ = EVERYTHING[product]
         product(*drawn(product, "small", torch.float32, [first]).values()).sum().backward()
-        assert len(columns) == (2 if product is linear else 4)
+        assert len(columns) == 4
 
     @pytest.mark.parametrize("product", EVERYTHING)
     def test_a_second_derivative_is_refused(self, product):
@@ -161,8 +171,10 @@ class TestOneDNN:
 @pytest.mark.parametrize(
     ("product", "wrong", "reason"),
     [
-        (linear, {"nodes": torch.zeros(2, 300, 257)}, "shapes cannot be multiplied"),
-        (linear, {"weight": torch.zeros(256, 256).bfloat16()}, "same dtype"),
+        (linear, {"rows": torch.zeros(2, 300, 257)}, "Expected size for first two dimensions"),
+        (linear, {"rows": torch.zeros(3, 300, 256)}, "must match"),
+        (linear, {"weights": torch.zeros(2, 256, 256).bfloat16()}, "same dtype"),
+        (linear, {"biases": torch.zeros(2, 255)}, "must match"),
         (batched_product, {"right": torch.zeros(2, 257, 256)}, "Expected size for first two dimensions"),
         (batched_product, {"right": torch.zeros(3, 256, 256)}, "Expected size for first two dimensions"),
         (batched_product, {"right": torch.zeros(2, 256, 256).bfloat16()}, "same dtype"),

@@ -21,7 +21,7 @@ SHARED = 0.6
 """How much all positions have in common: nearly all possible edges are then there, as at the published threshold."""
 
 PATCHES, BATCHES = (64, 256, 1024, 4096), (1, 4, 16)
-LOSSES = ("dense", "sparse")
+LOSSES = {"dense": GraphContrastiveLoss, "sparse": SparseGraphContrastiveLoss}
 
 LIMIT = 10.0
 """Seconds: a call that would take longer is left out."""
@@ -77,8 +77,7 @@ class GraphLossCall:
     def __init__(self, name: str, size: Size, device: torch.device):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            dense = GraphContrastiveLoss([channels for channels, _ in LAYERS], patches=size.patches).to(device)
-            self.loss = dense if name == "dense" else SparseGraphContrastiveLoss(dense)
+            self.loss = LOSSES[name]([channels for channels, _ in LAYERS], patches=size.patches).to(device)
             self.inputs, self.outputs = ([_features(*layer, size, device) for layer in LAYERS] for _ in range(2))
         for features in self.outputs:
             features.requires_grad_()

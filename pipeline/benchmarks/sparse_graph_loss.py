@@ -1,53 +1,47 @@
 """The graph loss in its published form over lists of edges, with PyG's ``TAGConv``: what the dense one is measured by.
 
-All graphs of a batch are one graph of separate parts, as PyG batches them. Edges are listed, and their weights
-normalised, once an adjacency.
+All graphs of an encoder layer are one graph of separate parts, as PyG batches them. Edges are listed, and their
+weights normalised, once an adjacency.
 """
 
-from torch import Tensor, nn
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
 from torch_geometric.nn import TAGConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import dense_to_sparse
 
 from gcl.graph import add_self_loops
-from gcl.losses import GraphContrastiveLoss, LayerGraphLoss
+from gcl.losses import GraphContrastiveLoss
 
 Edges = tuple[Tensor, Tensor]
-"""The ends (2, E) and the weights (E,) of all edges of a batch."""
-
-
-class SparseTAGConv(TAGConv):
-    """PyG's ``TAGConv`` on the nodes of a batch of images."""
-
-    def forward(self, nodes: Tensor, edges: Edges) -> Tensor:
-        """``nodes`` (B, N, in): returns (B, N, out)."""
-        hidden = super().forward(nodes.flatten(0, 1), *edges)  # (B, N, in) -> (B*N, out)
-        return hidden.unflatten(0, nodes.shape[:2])
-
-
-class SparseLayerGraphLoss(LayerGraphLoss):
-    """One layer's graph loss over lists of edges; takes the state of a :class:`gcl.losses.LayerGraphLoss`."""
-
-    def _convolution(self, width: int, hops: int) -> nn.Module:
-        return SparseTAGConv(width, width, K=hops, normalize=False)
-
-    def _propagation(self, adjacency: Tensor) -> Edges:
-        edges, weights = dense_to_sparse(add_self_loops(adjacency))
-        return gcn_norm(edges, weights, adjacency.shape[:2].numel(), add_self_loops=False)
+"""The ends (2, E) and the weights (E,) of all edges of an encoder layer."""
 
 
 class SparseGraphContrastiveLoss(GraphContrastiveLoss):
-    """:class:`gcl.losses.GraphContrastiveLoss` over lists of edges, with the weights of ``dense``."""
+    """:class:`gcl.losses.GraphContrastiveLoss` over lists of edges, of equally many nodes in every encoder layer.
 
-    def __init__(self, dense: GraphContrastiveLoss):
-        nn.Module.__init__(self)
-        self.patches = dense.patches
-        self.layers = nn.ModuleList(_sparse(layer) for layer in dense.layers)
+    The state of one can be loaded into the other.
+    """
+
+    def _convolution(self, convolutions: Sequence[TAGConv]) -> Callable[[Tensor, Sequence[Edges]], Tensor]:
+        def convolve(nodes: Tensor, edges: Sequence[Edges]) -> Tensor:
+            """``nodes`` (L*B, N, in): returns (L*B, N, out)."""
+            of_layers = zip(convolutions, nodes.chunk(len(convolutions)), edges, strict=True)
+            return torch.cat([_of_layer(*of_layer) for of_layer in of_layers])
+
+        return convolve
+
+    def _propagation(self, adjacency: Tensor) -> list[Edges]:
+        return [_edges(of_layer) for of_layer in add_self_loops(adjacency).chunk(len(self.layers))]
 
 
-def _sparse(layer: LayerGraphLoss) -> SparseLayerGraphLoss:
-    embedding, channels = layer.embed.weight.shape
-    settings = layer.threshold, layer.adjacency, layer.keep, layer.level_weights, layer.temperature
-    sparse = SparseLayerGraphLoss(channels, embedding, layer.gnn.K, *settings).to(layer.embed.weight.device)
-    sparse.load_state_dict(layer.state_dict())
-    return sparse
+def _of_layer(convolution: TAGConv, nodes: Tensor, edges: Edges) -> Tensor:
+    hidden = TAGConv.forward(convolution, nodes.flatten(0, 1), *edges)  # (B, N, in) -> (B*N, out)
+    return hidden.unflatten(0, nodes.shape[:2])
+
+
+def _edges(looped: Tensor) -> Edges:
+    edges, weights = dense_to_sparse(looped)
+    return gcn_norm(edges, weights, looped.shape[:2].numel(), add_self_loops=False)

@@ -1,0 +1,44 @@
+"""Patches: the positions of feature maps that are compared, and the features there."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+from gcl.graph import rows_at
+
+
+def draw_patches(features: Tensor, patches: int) -> Tensor:
+    """Different random positions of a feature map (B, C, H, W) for every image, from torch's global generator.
+
+    Returns flat row-major ids (B, N) with N = min(patches, H * W). Of several processes each draws for the images of
+    all and keeps the rows of its own, so that together they do what one does with all images.
+    """
+    batch, _, height, width = features.shape
+    rank, processes = _place_among_processes()
+    order = torch.rand(processes * batch, height * width, device=features.device)
+    own = order[rank * batch : (rank + 1) * batch]  # (B, H*W)
+    return own.topk(min(patches, height * width), largest=False).indices
+
+
+def _place_among_processes() -> tuple[int, int]:
+    """This process's rank and how many there are."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def gather_patches(features: Tensor, ids: Tensor) -> Tensor:
+    """The feature vectors of ``features`` (B, C, H, W) at flat positions ``ids`` (B, N): (B, N, C)."""
+    return rows_at(features.permute(0, 2, 3, 1).flatten(1, 2), ids)  # (B, C, H, W) -> (B, H*W, C) -> (B, N, C)
+
+
+def check_patches(features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> None:
+    """ValueError if the ids of a layer are not (B, N) positions of its features (B, C, H, W)."""
+    for layer, (of_layer, ids) in enumerate(zip(features, patch_ids, strict=True)):
+        batch, positions = len(of_layer), of_layer[0, 0].numel()
+        if ids.ndim != 2 or len(ids) != batch:
+            raise ValueError(f"patch_ids[{layer}] has the shape {tuple(ids.shape)}; it must be ({batch}, N)")
+        if ids.min() < 0 or ids.max() >= positions:
+            raise ValueError(f"patch_ids[{layer}] holds {ids.min()} to {ids.max()}; the map has {positions} positions")
