@@ -6,7 +6,6 @@ The names below are loaded when first used, so that ``import gcl`` costs nothing
 from importlib import import_module
 
 _MODULES = {
-    "DenseTAGConv": "gcl.graph",
     "Discriminator": "gcl.networks",
     "Generator": "gcl.networks",
     "GraphContrast": "gcl.contrasts",

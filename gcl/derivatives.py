@@ -11,12 +11,12 @@ SHORTEST = 1e-12
 
 
 def propagate(symmetric: Tensor, nodes: Tensor) -> Tensor:
-    """``S x`` of ``symmetric`` (B, N, N) and ``nodes`` (B, N, D): (B, N, D). Only the nodes have derivatives."""
+    """``S x`` of ``symmetric`` S (B, N, N) and ``nodes`` x (B, N, D): (B, N, D). Only the nodes have derivatives."""
     return _Propagate.apply(symmetric, nodes)
 
 
 def normalise(vectors: Tensor) -> Tensor:
-    """``y = x / |x|`` of each of ``vectors`` (..., D): the same shape. It has first derivatives only."""
+    """``y = x / |x|`` of each of ``vectors`` x (..., D): the same shape. It has first derivatives only."""
     return _Normalise.apply(vectors)
 
 
@@ -43,7 +43,7 @@ class _Propagate(torch.autograd.Function):
 
 
 class _Normalise(torch.autograd.Function):
-    """The gradient of ``x`` is ``(g - y <y, g>) / |x|``."""
+    """The gradient of ``x`` is ``(g - y <y, g>) / |x|``; below ``SHORTEST`` torch leaves out the second term."""
 
     @staticmethod
     def forward(ctx, vectors: Tensor) -> Tensor:

@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import TAGConv
 
 from gcl.derivatives import normalise, symmetric_cross_entropy
 from gcl.graph import (
-    DenseTAGConv,
     add_self_loops,
     choose,
     convolve,
     density,
     gate,
     identity_adjacency,
-    side_by_side,
     similarity_adjacency,
+    stacked_weights,
     symmetric_normalisation,
     two_hop_adjacency,
 )
@@ -73,9 +73,9 @@ class LayerNetworks(nn.Module):
     def __init__(self, channels: int, embedding: int, hops: int, levels: int):
         super().__init__()
         self.embed = nn.Linear(channels, embedding)
-        self.gnn = DenseTAGConv(embedding, embedding, K=hops, normalize=False)
+        self.gnn = TAGConv(embedding, embedding, K=hops, normalize=False)
         self.scores = nn.ModuleList(nn.Linear(embedding, 1) for _ in range(levels))
-        self.pool_gnns = nn.ModuleList(DenseTAGConv(embedding, embedding, 1, normalize=False) for _ in range(levels))
+        self.pool_gnns = nn.ModuleList(TAGConv(embedding, embedding, K=1, normalize=False) for _ in range(levels))
         self.apply(_initialise)
 
 
@@ -133,18 +133,17 @@ class GraphContrastiveLoss(nn.Module):
             patch_ids = [draw_patches(features, self.patches) for features in input_features]
         else:
             check_patches(input_features, patch_ids)
-        inputs, outputs = [features.detach() for features in input_features], output_features
-        losses, graphs = [], {}
+        layers = list(zip(self.layers, input_features, output_features, patch_ids, strict=True))
+        total, graphs = 0.0, {}
         # The graph hangs on a threshold, and the loss of good matches is a small difference of large numbers.
-        with torch.autocast(inputs[0].device.type, enabled=False):
-            for layers in _with_equal_nodes(patch_ids):
-                chosen = ([every[layer] for layer in layers] for every in (self.layers, inputs, outputs, patch_ids))
-                loss, of_layers = self._of_layers(*chosen)
-                losses.append(loss * len(layers))
-                graphs |= zip(layers, of_layers, strict=True)
-        return sum(losses) / len(self.layers), [graphs[layer] for layer in range(len(self.layers))]
+        with torch.autocast(input_features[0].device.type, enabled=False):
+            for group in _with_equal_nodes(patch_ids):
+                loss, group_graphs = self._of_group(*zip(*(layers[index] for index in group), strict=True))
+                total = total + len(group) * loss
+                graphs |= zip(group, group_graphs, strict=True)
+        return total / len(layers), [graphs[index] for index in range(len(layers))]
 
-    def _of_layers(
+    def _of_group(
         self,
         networks: Sequence[LayerNetworks],
         input_features: Sequence[Tensor],
@@ -159,19 +158,18 @@ class GraphContrastiveLoss(nn.Module):
         inputs, outputs = self._convolve([layer.gnn for layer in networks], inputs, outputs, (own, others))
         total = self.level_weights[0] * info_nce(inputs, outputs, self.temperature)
 
-        adjacencies, nodes, chain = (own, others), inputs.shape[1], []
-        keep = max(1, int(nodes * self.keep))
+        adjacencies, kept_ids = (own, others), []
+        keep = max(1, int(inputs.shape[1] * self.keep))
         for level, weight in enumerate(self.level_weights[1:]):
             scores, kept = choose([layer.scores[level] for layer in networks], inputs, keep)
-            chain.append(chain[-1].gather(1, kept) if chain else kept)
+            kept_ids.append(kept_ids[-1].gather(1, kept) if kept_ids else kept)
             adjacencies = _of_each(partial(two_hop_adjacency, kept=kept), adjacencies)
             inputs, outputs = gate(inputs, scores, kept), gate(outputs, scores, kept)
-            inputs, outputs = self._convolve(
-                [layer.pool_gnns[level] for layer in networks], inputs, outputs, adjacencies
-            )
+            gnns = [layer.pool_gnns[level] for layer in networks]
+            inputs, outputs = self._convolve(gnns, inputs, outputs, adjacencies)
             total = total + weight * info_nce(inputs, outputs, self.temperature)
             keep = max(1, keep // 2)
-        return total / len(self.level_weights), _graphs(patch_ids, own, chain)
+        return total / len(self.level_weights), _graphs(patch_ids, own, kept_ids)
 
     def _adjacencies(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """The adjacencies (B, N, N) that the input's and the output's graph propagate over: one, unless separate."""
@@ -183,7 +181,7 @@ class GraphContrastiveLoss(nn.Module):
 
     def _convolve(
         self,
-        convolutions: Sequence[DenseTAGConv],
+        convolutions: Sequence[TAGConv],
         inputs: Tensor,
         outputs: Tensor,
         adjacencies: tuple[Tensor, Tensor],
@@ -195,9 +193,9 @@ class GraphContrastiveLoss(nn.Module):
             inputs = normalise(convolution(inputs, input_propagation))
         return inputs, normalise(convolution(outputs, output_propagation))
 
-    def _convolution(self, convolutions: Sequence[DenseTAGConv]) -> Callable[[Tensor, Any], Tensor]:
+    def _convolution(self, convolutions: Sequence[TAGConv]) -> Callable[[Tensor, Any], Tensor]:
         """(nodes (L*B, N, D), what :meth:`_propagation` gives) -> new nodes (L*B, N, D)."""
-        weights, biases = side_by_side(convolutions)
+        weights, biases = stacked_weights(convolutions)
         return partial(convolve, weights=weights, biases=biases)
 
     def _propagation(self, adjacency: Tensor) -> Any:
@@ -216,19 +214,20 @@ def _with_equal_nodes(patch_ids: Sequence[Tensor]) -> list[list[int]]:
 def _embed(networks: Sequence[LayerNetworks], features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> Tensor:
     """The nodes of each layer's ``features`` (B, C, H, W) at its ids (B, N): (L*B, N, D), L2-normalised."""
     nodes = []
-    for layer, of_layer, ids in zip(networks, features, patch_ids, strict=True):
-        weight, bias = layer.embed.weight.unsqueeze(0), layer.embed.bias.unsqueeze(0)
-        nodes.append(linear(gather_patches(of_layer, ids).to(weight.dtype).unsqueeze(0), weight, bias))
+    for layer, maps, ids in zip(networks, features, patch_ids, strict=True):
+        patches = gather_patches(maps, ids).to(layer.embed.weight.dtype)  # (B, N, C)
+        nodes.append(linear(patches[None], layer.embed.weight[None], layer.embed.bias[None]))  # (1, B, N, D)
     return normalise(torch.cat(nodes).flatten(0, 1))  # (L, B, N, D) -> (L*B, N, D)
 
 
-def _graphs(patch_ids: Sequence[Tensor], adjacency: Tensor, kept: Sequence[Tensor]) -> list[PatchGraph]:
-    """The graph of each layer, from all layers' ``adjacency`` (L*B, N, N) and ``kept`` nodes (L*B, k)."""
+def _graphs(patch_ids: Sequence[Tensor], adjacency: Tensor, kept_ids: Sequence[Tensor]) -> list[PatchGraph]:
+    """The graph of each layer, from all layers' ``adjacency`` (L*B, N, N) and one ``kept_ids`` (L*B, k) a level."""
     layers = len(patch_ids)
-    levels = [level.chunk(layers) for level in kept]
+    levels = [kept.chunk(layers) for kept in kept_ids]
+    adjacencies = adjacency.chunk(layers)
     return [
-        PatchGraph(ids, of_layer, kept=[level[layer] for level in levels])
-        for layer, (ids, of_layer) in enumerate(zip(patch_ids, adjacency.chunk(layers), strict=True))
+        PatchGraph(ids, adjacencies[layer], kept=[level[layer] for level in levels])
+        for layer, ids in enumerate(patch_ids)
     ]
 
 

@@ -6,8 +6,6 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from gcl.graph import rows_at
-
 
 def draw_patches(features: Tensor, patches: int) -> Tensor:
     """Different random positions of a feature map (B, C, H, W) for every image, from torch's global generator.
@@ -31,7 +29,15 @@ def _place_among_processes() -> tuple[int, int]:
 
 def gather_patches(features: Tensor, ids: Tensor) -> Tensor:
     """The feature vectors of ``features`` (B, C, H, W) at flat positions ``ids`` (B, N): (B, N, C)."""
-    return rows_at(features.permute(0, 2, 3, 1).flatten(1, 2), ids)  # (B, C, H, W) -> (B, H*W, C) -> (B, N, C)
+    rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, C, H, W) -> (B, H*W, C): no copy of channels-last features
+    return rows_at(rows, ids)
+
+
+def rows_at(matrices: Tensor, ids: Tensor) -> Tensor:
+    """The rows ``ids`` (B, k) of ``matrices`` (B, N, D): (B, k, D)."""
+    batch, rows, _ = matrices.shape
+    first = rows * torch.arange(batch, device=ids.device).unsqueeze(1)  # (B, 1)
+    return matrices.flatten(0, 1).index_select(0, (ids + first).flatten()).unflatten(0, ids.shape)  # (B, k, D)
 
 
 def check_patches(features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> None:

@@ -4,8 +4,6 @@ PyTorch multiplies float32 matrices with MKL, which uses AVX-512 on Intel's proc
 which uses it wherever it is. Here large products go to oneDNN too.
 """
 
-from itertools import repeat
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -20,7 +18,7 @@ def linear(rows: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
     Where each product is large it has first derivatives only.
     """
     flat = rows.flatten(1, -2)  # (L, ..., in) -> (L, M, in)
-    fits = (len(rows), rows.shape[-1]) == weights.shape[::2] and biases.shape == weights.shape[:2]
+    fits = len(rows) == len(weights) and rows.shape[-1] == weights.shape[2] and biases.shape == weights.shape[:2]
     if fits and _suits_onednn(flat[0].numel() * weights.shape[1], rows, weights, biases):
         product = _OneDNNProducts.apply(flat, weights, biases)
     else:
@@ -43,7 +41,7 @@ def _suits_onednn(multiplications: int, *operands: Tensor) -> bool:
     """Whether oneDNN is faster, and takes these."""
     return (
         multiplications >= LARGE
-        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in operands)
+        and all(len(t) and t.device.type == "cpu" and t.dtype == torch.float32 for t in operands)
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
@@ -80,8 +78,8 @@ def _dense(matrices: Tensor) -> Tensor:
 
 def _products(rows: Tensor, columns: Tensor, biases: Tensor | None = None) -> Tensor:
     """``rows columns^T + bias`` of (B, M, K), (B, N, K) and (B, N): (B, M, N)."""
-    each = biases if biases is not None else repeat(None)
-    products = [_product(*operands) for operands in zip(rows, columns, each, strict=False)]
+    each = [None] * len(rows) if biases is None else biases
+    products = [_product(*operands) for operands in zip(rows, columns, each, strict=True)]
     return torch.stack(products) if len(products) > 1 else products[0].unsqueeze(0)  # no copy of one
 
 

@@ -28,6 +28,9 @@ from pipeline.benchmarks.translation import measure_translation
 from pipeline.console import announce, console
 from pipeline.devices import one_device
 
+BUSY = 0.5
+"""Load from which on to warn: every operation waits for all its threads, so one other process slows down everything."""
+
 
 def bench(params: Params, parts: Sequence[str], output: Path | None) -> None:
     """Measures ``parts``, shows a table of each and writes all numbers to the JSON file ``output``."""
@@ -68,6 +71,8 @@ def _machine(params: Params, output: Path | None) -> dict[str, object]:
         raise UserError(f"{output} is a folder; name a .json file")
     machine = describe_machine(one_device(params.train.accelerator))
     announce(", ".join(f"{key} {value}" for key, value in machine.items() if key != "versions"))
+    if machine["load"] > BUSY:
+        announce(f"warning: load {machine['load']:.1f} in the last minute; beside other work times come out too long")
     return {"machine": machine}
 
 

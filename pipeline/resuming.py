@@ -14,8 +14,8 @@ from gcl.states import State, newest_state, save_state
 from pipeline.console import announce
 from pipeline.params import flatten
 
-FORMAT = 2
-"""Of the contents of a state; another one starts afresh."""
+FORMAT = 3
+"""Of the contents of a state, names of weights included; another one starts afresh."""
 
 
 class Unfinished:

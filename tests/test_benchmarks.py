@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from gcl.config import MAIN
 from gcl.losses import GraphContrastiveLoss
+from pipeline.bench import bench
 from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
 from pipeline.benchmarks.convolutions import bare, record_convolutions
 from pipeline.benchmarks.estimate import Costs, stage_times, total
@@ -149,6 +150,13 @@ def small_benchmark(monkeypatch, tmp_path, tiny):
         return json.loads((tmp_path / "bench.json").read_text())
 
     return run
+
+
+@pytest.mark.parametrize(("load", "told"), [(0.1, False), (1.0, True)])
+def test_a_busy_machine_is_told(tiny, load, told, monkeypatch, capsys):
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    bench(tiny, [], None)
+    assert ("warning: load" in capsys.readouterr().out) == told
 
 
 def test_the_json_has_everything(small_benchmark, tmp_path):

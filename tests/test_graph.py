@@ -8,15 +8,14 @@ from torch_geometric.nn import TAGConv
 from torch_geometric.utils import dense_to_sparse
 
 from gcl.graph import (
-    DenseTAGConv,
     add_self_loops,
     choose,
     convolve,
     density,
     gate,
     identity_adjacency,
-    side_by_side,
     similarity_adjacency,
+    stacked_weights,
     symmetric_normalisation,
     two_hop_adjacency,
 )
@@ -30,25 +29,25 @@ def random_graphs(batch=3, nodes=12, channels=8, threshold=0.2):
 
 @pytest.mark.parametrize("hops", [0, 1, 2, 3])
 def test_dense_tagcn_equals_pyg_on_a_batch_of_different_graphs(hops):
-    nodes, adjacency = random_graphs()
+    """Two convolutions, of three graphs each."""
+    nodes, adjacency = random_graphs(batch=6)
     adjacency[1, 3, :] = adjacency[1, :, 3] = 0  # a node without any edge
     looped = add_self_loops(adjacency)
     looped[1, 3, 3] = 0
-    sparse = TAGConv(8, 5, K=hops)
-    dense = DenseTAGConv(8, 5, K=hops)
-    dense.load_state_dict(sparse.state_dict())
-
-    edges, weights = dense_to_sparse(looped)
-    expected = sparse(nodes.flatten(0, 1), edges, weights).view(3, 12, 5)  # (B*N, C) -> (B, N, C)
-
-    torch.testing.assert_close(dense(nodes, looped), expected, atol=1e-6, rtol=0)
+    convolutions = [TAGConv(8, 5, K=hops) for _ in range(2)]
+    expected = [
+        sparse(of_sparse.flatten(0, 1), *dense_to_sparse(graphs)).view(3, 12, 5)  # (B*N, C) -> (B, N, C)
+        for sparse, of_sparse, graphs in zip(convolutions, nodes.chunk(2), looped.chunk(2), strict=True)
+    ]
+    found = convolve(nodes, symmetric_normalisation(looped), *stacked_weights(convolutions))
+    torch.testing.assert_close(found, torch.cat(expected), atol=1e-6, rtol=0)
 
 
 def test_images_of_a_batch_never_meet():
     nodes, adjacency = random_graphs()
-    convolution = DenseTAGConv(8, 5, K=2)
-    alone = torch.cat([convolution(nodes[i : i + 1], adjacency[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(convolution(nodes, adjacency), alone, atol=1e-6, rtol=0)
+    propagation, weights = symmetric_normalisation(adjacency), stacked_weights([TAGConv(8, 5, K=2)])
+    alone = torch.cat([convolve(nodes[i : i + 1], propagation[i : i + 1], *weights) for i in range(3)])
+    torch.testing.assert_close(convolve(nodes, propagation, *weights), alone, atol=1e-6, rtol=0)
 
 
 def test_an_isolated_node_keeps_its_own_features_only():
@@ -80,15 +79,6 @@ def test_two_hop_adjacency_is_the_square_restricted_to_the_kept():
         squared = adjacency[image] @ adjacency[image] > 0
         expected = squared[kept[image]][:, kept[image]].float()
         assert torch.equal(two_hop_adjacency(adjacency, kept)[image], expected)
-
-
-def test_each_convolution_has_its_own_graphs_of_a_batch():
-    nodes, adjacency = random_graphs(batch=6)
-    convolutions = [DenseTAGConv(8, 5, K=2) for _ in range(2)]
-    together = convolve(nodes, symmetric_normalisation(adjacency), *side_by_side(convolutions))
-    halves = zip(convolutions, nodes.chunk(2), adjacency.chunk(2), strict=True)
-    expected = torch.cat([convolution(*half) for convolution, *half in halves])
-    torch.testing.assert_close(together, expected, atol=1e-6, rtol=0)
 
 
 def test_pooling_keeps_the_best_and_scales_by_the_score():

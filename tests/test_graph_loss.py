@@ -84,17 +84,30 @@ def random_features(batch, sizes=((6, 10), (4, 5)), channels=(5, 7)):
     return [torch.rand(batch, count, *size) for count, size in zip(channels, sizes, strict=True)]
 
 
-def test_a_batch_gives_the_mean_of_its_single_losses():
+@pytest.mark.parametrize("adjacency", ["shared", "separate", "identity"])
+@pytest.mark.parametrize("patches", [16, 30], ids=["equal nodes", "one layer with fewer"])
+def test_a_batch_gives_the_mean_of_its_single_layers_and_images(adjacency, patches):
+    """The loss, and the gradients of the outputs' features and of everything that learns."""
     torch.manual_seed(0)
-    loss = GraphContrastiveLoss([5, 7], patches=16, embedding=8, threshold=0.5)
-    inputs, outputs = random_features(3), random_features(3)
-    ids = [draw_patches(features, 16) for features in inputs]
+    settings = {"patches": patches, "embedding": 8, "threshold": 0.5, "adjacency": adjacency}
+    loss = GraphContrastiveLoss([5, 7], **settings)
+    for parameter in loss.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    inputs, outputs = random_features(3), [features.requires_grad_() for features in random_features(3)]
+    ids = [draw_patches(features, patches) for features in inputs]
+    variables = [*outputs, *loss.parameters()]
+
+    def alone(layer, image):
+        single = GraphContrastiveLoss([[5, 7][layer]], **settings)
+        single.layers[0] = loss.layers[layer]
+        return single(*([every[layer][image : image + 1]] for every in (inputs, outputs, ids)))[0]
+
+    singles = torch.stack([alone(layer, image) for layer in range(2) for image in range(3)]).mean()
     together, _ = loss(inputs, outputs, ids)
-    single = [
-        loss([f[i : i + 1] for f in inputs], [f[i : i + 1] for f in outputs], [d[i : i + 1] for d in ids])[0]
-        for i in range(3)
-    ]
-    assert together.item() == pytest.approx(torch.stack(single).mean().item(), abs=1e-5)
+    torch.testing.assert_close(together, singles, atol=1e-5, rtol=0)
+    gradients = (torch.autograd.grad(value, variables) for value in (together, singles))
+    for found, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 def loss_in_plain_loops(loss, layer, inputs, outputs, ids):
@@ -204,13 +217,6 @@ def test_positions_outside_of_a_map_are_told_and_never_read_from_another_image(l
         loss(random_features(2), random_features(2), [torch.tensor(ids), inside])
 
 
-def test_patches_are_gathered_from_either_memory_format():
-    features, ids = torch.rand(3, 5, 6, 7), torch.stack([torch.randperm(42)[:9] for _ in range(3)])
-    expected = torch.stack([features[image].flatten(1).T[ids[image]] for image in range(3)])
-    for form in (torch.contiguous_format, torch.channels_last):
-        assert torch.equal(gather_patches(features.contiguous(memory_format=form), ids), expected)
-
-
 def test_autocast_leaves_the_loss_in_float32():
     """Where matches are good the loss is a small difference of large logits, which eight bits cannot hold."""
     torch.manual_seed(0)
@@ -218,26 +224,27 @@ def test_autocast_leaves_the_loss_in_float32():
     inputs = torch.randn(1, 64, 20, 20)
     outputs, ids = inputs + 0.1 * torch.randn(1, 64, 20, 20), draw_patches(inputs, 256)
     single, _ = loss([inputs.bfloat16().float()], [outputs.bfloat16().float()], [ids])
+    gradients = torch.autograd.grad(single, loss.parameters())
     with torch.autocast("cpu"):
         half, _ = loss([inputs.bfloat16()], [outputs.bfloat16()], [ids])
     assert 0 < single.item() < 0.01
     assert half.item() == single.item()
+    for found, expected in zip(torch.autograd.grad(half, loss.parameters()), gradients, strict=True):
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("more", ["inputs", "outputs", "ids"])
+def test_every_layer_needs_its_features(more):
+    given = {"inputs": random_features(2), "outputs": random_features(2)}
+    given["ids"] = [draw_patches(features, 4) for features in given["inputs"]]
+    given[more].append(given[more][0])
+    with pytest.raises(ValueError, match=r"is longer|is shorter"):
+        GraphContrastiveLoss([5, 7], embedding=8)(*given.values())
 
 
 def test_a_single_patch_is_defined():
     value, _ = GraphContrastiveLoss([5, 7], patches=1, embedding=8)(random_features(2), random_features(2))
     assert value.item() == 0  # one node has no negatives
-
-
-def test_patches_differ_between_images_layers_and_calls_and_follow_the_seed():
-    features = torch.rand(2, 3, 8, 8)
-    torch.manual_seed(5)
-    first, second = draw_patches(features, 10), draw_patches(features, 10)
-    torch.manual_seed(5)
-    assert torch.equal(first, draw_patches(features, 10))
-    assert not torch.equal(first, second)
-    assert not torch.equal(first[0], first[1])
-    assert all(len(set(row.tolist())) == 10 for row in first)
 
 
 def test_info_nce_in_closed_form():

@@ -93,10 +93,11 @@ def test_batched_product_with_a_transposed_matrix(batch):
     assert_near(ours["right"].grad[:batch], left.double().sum(dim=1, keepdim=True).mT.expand_as(right))
 
 
+@pytest.mark.parametrize("count", [20, 128, 256, 300])
 @pytest.mark.usefixtures("one_way")
-def test_similarities_are_symmetric_bit_for_bit():
-    """The adjacency of the pooled graph relies on it."""
-    nodes = F.normalize(torch.randn(2, 300, 256, generator=torch.Generator().manual_seed(0)), dim=-1)
+def test_similarities_are_symmetric_bit_for_bit(count):
+    """The adjacency of the pooled graph and the gradient of what is propagated rely on it."""
+    nodes = F.normalize(torch.randn(2, count, 256, generator=torch.Generator().manual_seed(0)), dim=-1)
     similarity = batched_product(nodes, nodes.mT)
     assert torch.equal(similarity, similarity.mT)
 
@@ -132,7 +133,9 @@ def test_a_batch_of_small_products_stays_with_torch(columns):
 
 
 def test_an_empty_batch():
-    assert batched_product(torch.zeros(0, 3, 5), torch.zeros(0, 5, 4)).shape == (0, 3, 4)
+    for large in (1, 100):
+        left, right = torch.zeros(0, 3 * large, 5 * large), torch.zeros(0, 5 * large, 4 * large)
+        assert batched_product(left, right).shape == (0, 3 * large, 4 * large)
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this build of PyTorch has no oneDNN")

@@ -7,6 +7,8 @@ from gcl.data import UnpairedImages
 from gcl.images import list_images
 from gcl.states import newest_state, save_state
 from gcl.training import train
+from pipeline import resuming
+from pipeline.resuming import Unfinished
 from tests.test_training import make_trainer
 
 
@@ -98,3 +100,12 @@ def test_a_partial_file_is_no_state(tmp_path):
     save_state(tmp_path, 5, CONTENTS)
     (tmp_path / ".step_00000006_0123456789abcdef.safetensors.partial").write_bytes(b"half")
     assert newest_state(tmp_path).step == 5
+
+
+def test_a_state_with_other_contents_starts_afresh_and_says_so(tmp_path, monkeypatch, capsys):
+    unfinished = Unfinished(tmp_path / "unfinished", {"steps": 7})
+    unfinished.save(4, {"weights": torch.zeros(2)})
+    assert unfinished.find(restart=False).step == 4
+    monkeypatch.setattr(resuming, "FORMAT", resuming.FORMAT + 1)
+    assert Unfinished(tmp_path / "unfinished", {"steps": 7}).find(restart=False) is None
+    assert f"starting afresh (format: {resuming.FORMAT - 1} -> {resuming.FORMAT})" in capsys.readouterr().out

@@ -28,20 +28,23 @@ class SparseGraphContrastiveLoss(GraphContrastiveLoss):
     def _convolution(self, convolutions: Sequence[TAGConv]) -> Callable[[Tensor, Sequence[Edges]], Tensor]:
         def convolve(nodes: Tensor, edges: Sequence[Edges]) -> Tensor:
             """``nodes`` (L*B, N, in): returns (L*B, N, out)."""
-            of_layers = zip(convolutions, nodes.chunk(len(convolutions)), edges, strict=True)
-            return torch.cat([_of_layer(*of_layer) for of_layer in of_layers])
+            layers = zip(convolutions, nodes.chunk(len(convolutions)), edges, strict=True)
+            return torch.cat([_convolve_layer(*layer) for layer in layers])
 
         return convolve
 
     def _propagation(self, adjacency: Tensor) -> list[Edges]:
-        return [_edges(of_layer) for of_layer in add_self_loops(adjacency).chunk(len(self.layers))]
+        return [_edges(looped) for looped in add_self_loops(adjacency).chunk(len(self.layers))]
 
 
-def _of_layer(convolution: TAGConv, nodes: Tensor, edges: Edges) -> Tensor:
-    hidden = TAGConv.forward(convolution, nodes.flatten(0, 1), *edges)  # (B, N, in) -> (B*N, out)
-    return hidden.unflatten(0, nodes.shape[:2])
+def _convolve_layer(convolution: TAGConv, nodes: Tensor, edges: Edges) -> Tensor:
+    """``nodes`` (B, N, in): returns (B, N, out)."""
+    return convolution(nodes.flatten(0, 1), *edges).unflatten(
+        0, nodes.shape[:2]
+    )  # (B*N, in) -> (B*N, out) -> (B, N, out)
 
 
 def _edges(looped: Tensor) -> Edges:
+    """All edges of ``looped`` (B, N, N), their weights normalised as by :func:`gcl.graph.symmetric_normalisation`."""
     edges, weights = dense_to_sparse(looped)
     return gcn_norm(edges, weights, looped.shape[:2].numel(), add_self_loops=False)
