@@ -23,8 +23,7 @@ def similarity_adjacency(embeddings: Tensor, threshold: float) -> Tensor:
     The diagonal is set wherever the threshold is below 1.
     """
     with torch.no_grad():
-        similarity = batched_product(embeddings, embeddings.transpose(1, 2))  # (B, N, N), in [-1, 1]
-        return (similarity > threshold).to(embeddings.dtype)
+        return batched_product(embeddings, embeddings.mT).gt_(threshold)  # (B, N, N), in [-1, 1] before
 
 
 def identity_adjacency(embeddings: Tensor) -> Tensor:
@@ -35,14 +34,16 @@ def identity_adjacency(embeddings: Tensor) -> Tensor:
 
 def add_self_loops(adjacency: Tensor) -> Tensor:
     """``A + I``: on top of the diagonal that is there already, so that a node's edge to itself counts twice."""
-    return adjacency + torch.eye(adjacency.shape[-1], dtype=adjacency.dtype, device=adjacency.device)
+    looped = adjacency.clone(memory_format=torch.contiguous_format)
+    looped.diagonal(dim1=-2, dim2=-1).add_(1)
+    return looped
 
 
 def symmetric_normalisation(adjacency: Tensor) -> Tensor:
     """``D^-1/2 A D^-1/2`` with ``D`` the row sums of ``adjacency`` (B, N, N); nodes without edges get zero rows."""
     degree = adjacency.sum(dim=-1)  # (B, N)
     scale = torch.where(degree > 0, degree.clamp(min=torch.finfo(degree.dtype).tiny).rsqrt(), 0.0)
-    return scale.unsqueeze(-1) * adjacency * scale.unsqueeze(-2)
+    return (scale.unsqueeze(-1) * adjacency).mul_(scale.unsqueeze(-2))
 
 
 def density(adjacency: Tensor) -> Tensor:
@@ -97,4 +98,4 @@ def two_hop_adjacency(adjacency: Tensor, kept: Tensor) -> Tensor:
     ``adjacency`` (B, N, N) is symmetric; returns (B, k, k) of zeros and ones.
     """
     rows = rows_at(adjacency, kept)  # (B, k, N)
-    return (batched_product(rows, rows.transpose(1, 2)) > 0).to(adjacency.dtype)
+    return batched_product(rows, rows.mT).gt_(0)
