@@ -22,11 +22,13 @@ from gcl.graph import (
     symmetric_normalisation,
     two_hop_adjacency,
 )
-from gcl.patches import check_patches, draw_patches, gather_patches
+from gcl.patches import check_features, check_patches, draw_patches, gather_patches
 from gcl.products import batched_product, linear
 
 SATURATED = 0.01
 """A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
+
+ADJACENCIES = ("shared", "separate", "identity")
 
 
 def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
@@ -112,6 +114,8 @@ class GraphContrastiveLoss(nn.Module):
         temperature: float = 0.07,
     ):
         super().__init__()
+        if adjacency not in ADJACENCIES:
+            raise ValueError(f"adjacency is {adjacency!r}; it must be one of {', '.join(ADJACENCIES)}")
         self.patches, self.threshold, self.adjacency, self.keep = patches, threshold, adjacency, keep
         self.level_weights, self.temperature = tuple(level_weights), temperature
         levels = len(self.level_weights) - 1
@@ -125,10 +129,11 @@ class GraphContrastiveLoss(nn.Module):
     ) -> tuple[Tensor, list[PatchGraph]]:
         """One (B, C, H, W) an encoder layer for inputs and for outputs; no gradient reaches the inputs' features.
 
-        ``patch_ids``, one (B, N) a layer, replaces the random positions; ValueError if they lie outside of the maps.
-        Computed in the type of the weights, also under autocast. Returns the loss, a scalar, and the input's graph of
-        each layer.
+        ``patch_ids``, one (B, N) a layer, replaces the random positions; ValueError if they lie outside of the maps, or
+        if inputs and outputs differ in shape. Computed in the type of the weights, also under autocast. Returns the
+        loss, a scalar, and the input's graph of each layer.
         """
+        check_features(input_features, output_features)
         if patch_ids is None:
             patch_ids = [draw_patches(features, self.patches) for features in input_features]
         else:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gcl.patches import check_patches, draw_patches, gather_patches
+from gcl.patches import check_features, check_patches, draw_patches, gather_patches
 
 
 def patch_nce(outputs: Tensor, inputs: Tensor, temperature: float) -> Tensor:
@@ -47,8 +47,10 @@ class PatchNCE(nn.Module):
     ) -> Tensor:
         """One (B, C, H, W) a layer for inputs and for outputs: a scalar; nothing learns through the inputs.
 
-        ``patch_ids``, one (B, N) a layer, replaces the random positions; ValueError if they lie outside of the maps.
+        ``patch_ids``, one (B, N) a layer, replaces the random positions; ValueError if they lie outside of the maps, or
+        features differ in shape.
         """
+        check_features(input_features, output_features)
         if patch_ids is None:
             patch_ids = [draw_patches(features, self.patches) for features in input_features]
         else:

@@ -40,6 +40,14 @@ def rows_at(matrices: Tensor, ids: Tensor) -> Tensor:
     return matrices.flatten(0, 1).index_select(0, (ids + first).flatten()).unflatten(0, ids.shape)  # (B, k, D)
 
 
+def check_features(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+    """ValueError if a layer's features (B, C, H, W) of ``inputs`` and ``outputs`` differ in shape."""
+    for layer, (of_input, of_output) in enumerate(zip(inputs, outputs, strict=True)):
+        if of_input.shape != of_output.shape:
+            shapes = f"{tuple(of_input.shape)} for the inputs and {tuple(of_output.shape)} for the outputs"
+            raise ValueError(f"features of layer {layer} have the shapes {shapes}; they must be the same")
+
+
 def check_patches(features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> None:
     """ValueError if the ids of a layer are not (B, N) positions of its features (B, C, H, W)."""
     for layer, (of_layer, ids) in enumerate(zip(features, patch_ids, strict=True)):

@@ -217,6 +217,18 @@ def test_positions_outside_of_a_map_are_told_and_never_read_from_another_image(l
         loss(random_features(2), random_features(2), [torch.tensor(ids), inside])
 
 
+@pytest.mark.parametrize("loss", [GraphContrastiveLoss([5, 7], embedding=8), PatchNCE([5, 7], embedding=8)])
+@pytest.mark.parametrize("others", [random_features(1), random_features(2, sizes=((6, 10), (5, 5)))])
+def test_inputs_and_outputs_of_different_shapes_are_told(loss, others):
+    with pytest.raises(ValueError, match=r"features of layer [01] have the shapes .* must be the same"):
+        loss(random_features(2), others)
+
+
+def test_an_unknown_adjacency_is_told():
+    with pytest.raises(ValueError, match="'Identity'; it must be one of shared, separate, identity"):
+        GraphContrastiveLoss([5], adjacency="Identity")
+
+
 def test_autocast_leaves_the_loss_in_float32():
     """Where matches are good the loss is a small difference of large logits, which eight bits cannot hold."""
     torch.manual_seed(0)
