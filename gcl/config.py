@@ -14,6 +14,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Adjacency = Literal["shared", "separate", "identity"]
 
 
 def _count_or_auto(devices: object) -> object:
@@ -65,7 +66,7 @@ class GraphConfig(Section):
     identity_term: bool
     patches: Count
     embedding: Count
-    adjacency: Literal["shared", "separate", "identity"]
+    adjacency: Adjacency
     threshold: Annotated[float, Field(ge=-1, le=1)]
     hops: Annotated[int, Field(ge=0)]
     pooling: bool

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import TAGConv
 
+from gcl.config import Adjacency
 from gcl.derivatives import normalise, symmetric_cross_entropy
 from gcl.graph import (
     add_self_loops,
@@ -22,13 +23,11 @@ from gcl.graph import (
     symmetric_normalisation,
     two_hop_adjacency,
 )
-from gcl.patches import check_features, check_patches, draw_patches, gather_patches
+from gcl.patches import choose_patches, gather_patches
 from gcl.products import batched_product, linear
 
 SATURATED = 0.01
 """A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
-
-ADJACENCIES = ("shared", "separate", "identity")
 
 
 def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
@@ -108,14 +107,14 @@ class GraphContrastiveLoss(nn.Module):
         embedding: int = 256,
         hops: int = 2,
         threshold: float = 0.1,
-        adjacency: str = "shared",
+        adjacency: Adjacency = "shared",
         keep: float = 0.25,
         level_weights: Sequence[float] = (1.0, 0.5),
         temperature: float = 0.07,
     ):
         super().__init__()
-        if adjacency not in ADJACENCIES:
-            raise ValueError(f"adjacency is {adjacency!r}; it must be one of {', '.join(ADJACENCIES)}")
+        if adjacency not in get_args(Adjacency):
+            raise ValueError(f"adjacency is {adjacency!r}; it must be one of {', '.join(get_args(Adjacency))}")
         self.patches, self.threshold, self.adjacency, self.keep = patches, threshold, adjacency, keep
         self.level_weights, self.temperature = tuple(level_weights), temperature
         levels = len(self.level_weights) - 1
@@ -133,11 +132,7 @@ class GraphContrastiveLoss(nn.Module):
         if inputs and outputs differ in shape. Computed in the type of the weights, also under autocast. Returns the
         loss, a scalar, and the input's graph of each layer.
         """
-        check_features(input_features, output_features)
-        if patch_ids is None:
-            patch_ids = [draw_patches(features, self.patches) for features in input_features]
-        else:
-            check_patches(input_features, patch_ids)
+        patch_ids = choose_patches(input_features, output_features, self.patches, patch_ids)
         layers = list(zip(self.layers, input_features, output_features, patch_ids, strict=True))
         total, graphs = 0.0, {}
         # The graph hangs on a threshold, and the loss of good matches is a small difference of large numbers.

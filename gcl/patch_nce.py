@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gcl.patches import check_features, check_patches, draw_patches, gather_patches
+from gcl.patches import choose_patches, gather_patches
 
 
 def patch_nce(outputs: Tensor, inputs: Tensor, temperature: float) -> Tensor:
@@ -50,11 +50,7 @@ class PatchNCE(nn.Module):
         ``patch_ids``, one (B, N) a layer, replaces the random positions; ValueError if they lie outside of the maps, or
         features differ in shape.
         """
-        check_features(input_features, output_features)
-        if patch_ids is None:
-            patch_ids = [draw_patches(features, self.patches) for features in input_features]
-        else:
-            check_patches(input_features, patch_ids)
+        patch_ids = choose_patches(input_features, output_features, self.patches, patch_ids)
         losses = []
         for head, inputs, outputs, ids in zip(self.heads, input_features, output_features, patch_ids, strict=True):
             with torch.no_grad():

@@ -7,6 +7,21 @@ import torch.distributed
 from torch import Tensor
 
 
+def choose_patches(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor], patches: int, patch_ids: Sequence[Tensor] | None
+) -> Sequence[Tensor]:
+    """The ``patch_ids`` (B, N) of each layer or, where there are none, at most ``patches`` random ones.
+
+    ``inputs`` and ``outputs`` are the features (B, C, H, W), one a layer. ValueError where they differ in shape, or ids
+    lie outside of their maps.
+    """
+    _check_features(inputs, outputs)
+    if patch_ids is None:
+        return [draw_patches(features, patches) for features in inputs]
+    _check_patches(inputs, patch_ids)
+    return patch_ids
+
+
 def draw_patches(features: Tensor, patches: int) -> Tensor:
     """Different random positions of a feature map (B, C, H, W) for every image, from torch's global generator.
 
@@ -40,7 +55,7 @@ def rows_at(matrices: Tensor, ids: Tensor) -> Tensor:
     return matrices.flatten(0, 1).index_select(0, (ids + first).flatten()).unflatten(0, ids.shape)  # (B, k, D)
 
 
-def check_features(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+def _check_features(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
     """ValueError if a layer's features (B, C, H, W) of ``inputs`` and ``outputs`` differ in shape."""
     for layer, (of_input, of_output) in enumerate(zip(inputs, outputs, strict=True)):
         if of_input.shape != of_output.shape:
@@ -48,7 +63,7 @@ def check_features(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
             raise ValueError(f"features of layer {layer} have the shapes {shapes}; they must be the same")
 
 
-def check_patches(features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> None:
+def _check_patches(features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> None:
     """ValueError if the ids of a layer are not (B, N) positions of its features (B, C, H, W)."""
     for layer, (of_layer, ids) in enumerate(zip(features, patch_ids, strict=True)):
         batch, positions = len(of_layer), of_layer[0, 0].numel()

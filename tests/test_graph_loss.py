@@ -9,15 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from gcl.graph import similarity_adjacency
-from gcl.losses import (
-    GraphContrastiveLoss,
-    discriminator_loss,
-    draw_patches,
-    gather_patches,
-    generator_loss,
-    info_nce,
-)
+from gcl.losses import GraphContrastiveLoss, discriminator_loss, generator_loss, info_nce
 from gcl.patch_nce import PatchNCE
+from gcl.patches import draw_patches, gather_patches
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "graph_loss_golden.npz")
 CASES = {

@@ -39,9 +39,8 @@ class SparseGraphContrastiveLoss(GraphContrastiveLoss):
 
 def _convolve_layer(convolution: TAGConv, nodes: Tensor, edges: Edges) -> Tensor:
     """``nodes`` (B, N, in): returns (B, N, out)."""
-    return convolution(nodes.flatten(0, 1), *edges).unflatten(
-        0, nodes.shape[:2]
-    )  # (B*N, in) -> (B*N, out) -> (B, N, out)
+    hidden = convolution(nodes.flatten(0, 1), *edges)  # (B, N, in) -> (B*N, out)
+    return hidden.unflatten(0, nodes.shape[:2])
 
 
 def _edges(looped: Tensor) -> Edges:
