@@ -24,7 +24,7 @@ def symmetric_cross_entropy(logits: Tensor) -> Tensor:
     """The cross-entropies over rows and over columns of ``logits`` (B, N, N), each averaged, added up: a scalar.
 
     The right answers stand on the diagonal. In float32 at least: where matches are good it is a small difference of
-    large numbers. It has first derivatives only.
+    large numbers. No row or column counts more than ``-log(tiny)``, 87 in float32. It has first derivatives only.
     """
     return _SymmetricCrossEntropy.apply(logits)
 
@@ -66,9 +66,10 @@ class _SymmetricCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: Tensor) -> Tensor:
         precise = torch.promote_types(logits.dtype, torch.float32)
-        over_rows, over_columns = (logits.log_softmax(dim, dtype=precise) for dim in (2, 1))
-        loss = -sum(entropies.diagonal(dim1=1, dim2=2).mean() for entropies in (over_rows, over_columns))
-        gradient = over_rows.exp_().add_(over_columns.exp_())
+        over_rows, over_columns = (logits.softmax(dim, dtype=precise) for dim in (2, 1))
+        tiny = torch.finfo(precise).tiny
+        loss = -sum(p.diagonal(dim1=1, dim2=2).clamp(min=tiny).log().mean() for p in (over_rows, over_columns))
+        gradient = over_rows.add_(over_columns)
         gradient.diagonal(dim1=1, dim2=2).sub_(2)
         ctx.save_for_backward(gradient)
         return loss

@@ -5,11 +5,8 @@ which have weights of their own, follow each other in one batch: those of layer 
 the device of its input.
 """
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
-from torch_geometric.nn import TAGConv
+from torch import Tensor
 
 from gcl.derivatives import propagate
 from gcl.patches import rows_at
@@ -32,18 +29,15 @@ def identity_adjacency(embeddings: Tensor) -> Tensor:
     return torch.eye(nodes, dtype=embeddings.dtype, device=embeddings.device).expand(batch, nodes, nodes)
 
 
-def add_self_loops(adjacency: Tensor) -> Tensor:
-    """``A + I``: on top of the diagonal that is there already, so that a node's edge to itself counts twice."""
-    looped = adjacency.clone(memory_format=torch.contiguous_format)
-    looped.diagonal(dim1=-2, dim2=-1).add_(1)
-    return looped
+def propagation_matrix(adjacency: Tensor) -> Tensor:
+    """``S = D^-1/2 (A + I) D^-1/2`` of ``adjacency`` A (B, N, N), D being the row sums of A + I; symmetric as A is.
 
-
-def symmetric_normalisation(adjacency: Tensor) -> Tensor:
-    """``D^-1/2 A D^-1/2`` with ``D`` the row sums of ``adjacency`` (B, N, N); nodes without edges get zero rows."""
-    degree = adjacency.sum(dim=-1)  # (B, N)
-    scale = torch.where(degree > 0, degree.clamp(min=torch.finfo(degree.dtype).tiny).rsqrt(), 0.0)
-    return (scale.unsqueeze(-1) * adjacency).mul_(scale.unsqueeze(-2))
+    I comes on top of the diagonal that is there already, so that a node's edge to itself counts twice.
+    """
+    scale = (adjacency.sum(dim=-1) + 1).rsqrt()  # (B, N)
+    matrix = (scale.unsqueeze(-1) * adjacency).mul_(scale.unsqueeze(-2))
+    matrix.diagonal(dim1=-2, dim2=-1).addcmul_(scale, scale)
+    return matrix
 
 
 def density(adjacency: Tensor) -> Tensor:
@@ -56,9 +50,9 @@ def density(adjacency: Tensor) -> Tensor:
 def convolve(nodes: Tensor, propagation: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
     """Topology-adaptive graph convolution (Du et al., 2017), of B graphs for each of L convolutions.
 
-    ``h = sum_k S^k x W_k + bias`` for k = 0 ... K, ``S = D^-1/2 A D^-1/2``: PyG's ``TAGConv``, dense and in a batch.
-    ``nodes`` x are (L*B, N, in), ``propagation`` S (L*B, N, N), symmetric and without gradient, weights and biases
-    those of :func:`stacked_weights`; returns (L*B, N, out).
+    ``h = sum_k S^k x W_k + bias`` for k = 0 ... K: PyG's ``TAGConv``, dense and in a batch. ``nodes`` x are
+    (L*B, N, in), ``propagation`` S (L*B, N, N), symmetric and without gradient, ``weights`` (L, out, (K + 1) * in),
+    ``W_0 ... W_K`` side by side, and ``biases`` (L, out); returns (L*B, N, out).
     """
     hops = [nodes]
     for _ in range(weights.shape[2] // nodes.shape[2] - 1):
@@ -68,21 +62,15 @@ def convolve(nodes: Tensor, propagation: Tensor, weights: Tensor, biases: Tensor
     return linear(rows, weights, biases).flatten(0, 1)
 
 
-def stacked_weights(convolutions: Sequence[TAGConv]) -> tuple[Tensor, Tensor]:
-    """The weights (L, out, (K + 1) * in), ``W_0 ... W_K`` side by side, and biases (L, out) of L convolutions."""
-    weights = [torch.cat([hop.weight for hop in convolution.lins], dim=1) for convolution in convolutions]
-    return torch.stack(weights), torch.stack([convolution.bias for convolution in convolutions])
-
-
-def choose(scores: Sequence[nn.Linear], input_nodes: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+def choose(input_nodes: Tensor, weights: Tensor, biases: Tensor, keep: int) -> tuple[Tensor, Tensor]:
     """Shared top-k pooling: the k nodes of each input's graph to keep, and the SAME nodes of the output's graph.
 
-    ``input_nodes`` are (L*B, N, D), of B graphs for each of L linear layers D -> 1, whose sigmoid is a node's score.
-    Returns scores and ids (L*B, k), best first; the features of both graphs are to be multiplied by the scores.
+    ``input_nodes`` are (L*B, N, D), of B graphs for each of L linear layers of ``weights`` (L, 1, D) and ``biases``
+    (L, 1), whose sigmoid is a node's score. Returns scores and ids (L*B, k), best first; the features of both graphs
+    are to be multiplied by the scores.
     """
-    weights, biases = torch.stack([score.weight for score in scores]), torch.stack([score.bias for score in scores])
     # The weights times the nodes: their gradient is found twice as fast as that of the nodes times the weights.
-    rows = input_nodes.unflatten(0, (len(scores), -1)).flatten(1, 2)  # (L*B, N, D) -> (L, B*N, D)
+    rows = input_nodes.unflatten(0, (len(weights), -1)).flatten(1, 2)  # (L*B, N, D) -> (L, B*N, D)
     logits = torch.baddbmm(biases.unsqueeze(1), weights, rows.mT).view(input_nodes.shape[:2])  # (L, 1, B*N) -> (L*B, N)
     return logits.sigmoid().topk(keep, dim=1)
 

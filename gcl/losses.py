@@ -7,24 +7,21 @@ from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import TAGConv
 
 from gcl.config import Adjacency
 from gcl.derivatives import normalise, symmetric_cross_entropy
 from gcl.graph import (
-    add_self_loops,
     choose,
     convolve,
     density,
     gate,
     identity_adjacency,
+    propagation_matrix,
     similarity_adjacency,
-    stacked_weights,
-    symmetric_normalisation,
     two_hop_adjacency,
 )
 from gcl.patches import choose_patches, gather_patches
-from gcl.products import batched_product, linear
+from gcl.products import Linears, batched_product, linear
 
 SATURATED = 0.01
 """A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
@@ -68,18 +65,6 @@ class PatchGraph:
         return density(self.adjacency)
 
 
-class LayerNetworks(nn.Module):
-    """What :class:`GraphContrastiveLoss` learns for one encoder layer of ``channels`` channels."""
-
-    def __init__(self, channels: int, embedding: int, hops: int, levels: int):
-        super().__init__()
-        self.embed = nn.Linear(channels, embedding)
-        self.gnn = TAGConv(embedding, embedding, K=hops, normalize=False)
-        self.scores = nn.ModuleList(nn.Linear(embedding, 1) for _ in range(levels))
-        self.pool_gnns = nn.ModuleList(TAGConv(embedding, embedding, K=1, normalize=False) for _ in range(levels))
-        self.apply(_initialise)
-
-
 class GraphContrastiveLoss(nn.Module):
     """Patch-wise graph contrastive loss (Jung, Kwon and Ye, AAAI 2024), averaged over encoder layers and images.
 
@@ -117,8 +102,12 @@ class GraphContrastiveLoss(nn.Module):
             raise ValueError(f"adjacency is {adjacency!r}; it must be one of {', '.join(get_args(Adjacency))}")
         self.patches, self.threshold, self.adjacency, self.keep = patches, threshold, adjacency, keep
         self.level_weights, self.temperature = tuple(level_weights), temperature
-        levels = len(self.level_weights) - 1
-        self.layers = nn.ModuleList(LayerNetworks(count, embedding, hops, levels) for count in channels)
+        layers, levels = len(channels), len(self.level_weights) - 1
+        self.embed = nn.ModuleList(nn.Linear(count, embedding) for count in channels)
+        self.gnn = Linears(layers, (hops + 1) * embedding, embedding)
+        self.scores = nn.ModuleList(Linears(layers, embedding, 1) for _ in range(levels))
+        self.pool_gnns = nn.ModuleList(Linears(layers, 2 * embedding, embedding) for _ in range(levels))
+        self.apply(_initialise)
 
     def forward(
         self,
@@ -133,40 +122,40 @@ class GraphContrastiveLoss(nn.Module):
         loss, a scalar, and the input's graph of each layer.
         """
         patch_ids = choose_patches(input_features, output_features, self.patches, patch_ids)
-        layers = list(zip(self.layers, input_features, output_features, patch_ids, strict=True))
+        given = list(zip(input_features, output_features, patch_ids, strict=True))
         total, graphs = 0.0, {}
         # The graph hangs on a threshold, and the loss of good matches is a small difference of large numbers.
         with torch.autocast(input_features[0].device.type, enabled=False):
-            for group in _with_equal_nodes(patch_ids):
-                loss, group_graphs = self._of_group(*zip(*(layers[index] for index in group), strict=True))
-                total = total + len(group) * loss
-                graphs |= zip(group, group_graphs, strict=True)
-        return total / len(layers), [graphs[index] for index in range(len(layers))]
+            for layers in _with_equal_nodes(patch_ids):
+                loss, of_layers = self._of_layers(layers, *zip(*(given[layer] for layer in layers), strict=True))
+                total = total + len(layers) * loss
+                graphs |= zip(layers, of_layers, strict=True)
+        return total / len(given), [graphs[layer] for layer in range(len(given))]
 
-    def _of_group(
+    def _of_layers(
         self,
-        networks: Sequence[LayerNetworks],
+        layers: Sequence[int],
         input_features: Sequence[Tensor],
         output_features: Sequence[Tensor],
         patch_ids: Sequence[Tensor],
     ) -> tuple[Tensor, list[PatchGraph]]:
         """The mean loss of L encoder layers of equally many nodes, as a batch of L*B graphs, and the inputs' graphs."""
+        embeds = [self.embed[layer] for layer in layers]
         with torch.no_grad():
-            inputs = _embed(networks, input_features, patch_ids)
-        outputs = _embed(networks, output_features, patch_ids)
+            inputs = _embed(embeds, input_features, patch_ids)
+        outputs = _embed(embeds, output_features, patch_ids)
         own, others = self._adjacencies(inputs, outputs)
-        inputs, outputs = self._convolve([layer.gnn for layer in networks], inputs, outputs, (own, others))
+        inputs, outputs = self._convolve(*self.gnn.of(layers), inputs, outputs, (own, others))
         total = self.level_weights[0] * info_nce(inputs, outputs, self.temperature)
 
         adjacencies, kept_ids = (own, others), []
         keep = max(1, int(inputs.shape[1] * self.keep))
-        for level, weight in enumerate(self.level_weights[1:]):
-            scores, kept = choose([layer.scores[level] for layer in networks], inputs, keep)
+        for scores_of, gnn, weight in zip(self.scores, self.pool_gnns, self.level_weights[1:], strict=True):
+            scores, kept = choose(inputs, *scores_of.of(layers), keep)
             kept_ids.append(kept_ids[-1].gather(1, kept) if kept_ids else kept)
             adjacencies = _of_each(partial(two_hop_adjacency, kept=kept), adjacencies)
             inputs, outputs = gate(inputs, scores, kept), gate(outputs, scores, kept)
-            gnns = [layer.pool_gnns[level] for layer in networks]
-            inputs, outputs = self._convolve(gnns, inputs, outputs, adjacencies)
+            inputs, outputs = self._convolve(*gnn.of(layers), inputs, outputs, adjacencies)
             total = total + weight * info_nce(inputs, outputs, self.temperature)
             keep = max(1, keep // 2)
         return total / len(self.level_weights), _graphs(patch_ids, own, kept_ids)
@@ -181,26 +170,25 @@ class GraphContrastiveLoss(nn.Module):
 
     def _convolve(
         self,
-        convolutions: Sequence[TAGConv],
+        weights: Tensor,
+        biases: Tensor,
         inputs: Tensor,
         outputs: Tensor,
         adjacencies: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor]:
         """The new nodes (L*B, N, D) of both graphs; the input's are what is compared with, never what learns."""
-        convolution = self._convolution(convolutions)
         input_propagation, output_propagation = _of_each(self._propagation, adjacencies)
         with torch.no_grad():
-            inputs = normalise(convolution(inputs, input_propagation))
-        return inputs, normalise(convolution(outputs, output_propagation))
+            inputs = normalise(self._convolution(inputs, input_propagation, weights, biases))
+        return inputs, normalise(self._convolution(outputs, output_propagation, weights, biases))
 
-    def _convolution(self, convolutions: Sequence[TAGConv]) -> Callable[[Tensor, Any], Tensor]:
-        """(nodes (L*B, N, D), what :meth:`_propagation` gives) -> new nodes (L*B, N, D)."""
-        weights, biases = stacked_weights(convolutions)
-        return partial(convolve, weights=weights, biases=biases)
+    def _convolution(self, nodes: Tensor, propagation: Any, weights: Tensor, biases: Tensor) -> Tensor:
+        """:func:`gcl.graph.convolve`, over what :meth:`_propagation` gives."""
+        return convolve(nodes, propagation, weights, biases)
 
     def _propagation(self, adjacency: Tensor) -> Any:
-        """What the convolutions need of ``adjacency`` (L*B, N, N): here S, the normalised A + I."""
-        return symmetric_normalisation(add_self_loops(adjacency))
+        """What the convolutions need of ``adjacency`` (L*B, N, N): here ``S``."""
+        return propagation_matrix(adjacency)
 
 
 def _with_equal_nodes(patch_ids: Sequence[Tensor]) -> list[list[int]]:
@@ -211,12 +199,12 @@ def _with_equal_nodes(patch_ids: Sequence[Tensor]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _embed(networks: Sequence[LayerNetworks], features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> Tensor:
+def _embed(embeds: Sequence[nn.Linear], features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> Tensor:
     """The nodes of each layer's ``features`` (B, C, H, W) at its ids (B, N): (L*B, N, D), L2-normalised."""
     nodes = []
-    for layer, maps, ids in zip(networks, features, patch_ids, strict=True):
-        patches = gather_patches(maps, ids).to(layer.embed.weight.dtype)  # (B, N, C)
-        nodes.append(linear(patches[None], layer.embed.weight[None], layer.embed.bias[None]))  # (1, B, N, D)
+    for embed, maps, ids in zip(embeds, features, patch_ids, strict=True):
+        patches = gather_patches(maps, ids).to(embed.weight.dtype)  # (B, N, C)
+        nodes.append(linear(patches[None], embed.weight[None], embed.bias[None]))  # (1, B, N, D)
     return normalise(torch.cat(nodes).flatten(0, 1))  # (L, B, N, D) -> (L*B, N, D)
 
 
@@ -239,8 +227,7 @@ def _of_each(function: Callable[[Tensor], Any], pair: tuple[Tensor, Tensor]) -> 
 
 
 def _initialise(module: nn.Module) -> None:
-    """N(0, 0.02) weights and zero biases, as published; PyG's linear layers included."""
-    if getattr(module, "weight", None) is not None:
+    """N(0, 0.02) weights and zero biases, as published."""
+    if isinstance(module, nn.Linear | Linears):
         nn.init.normal_(module.weight, 0.0, 0.02)
-    if getattr(module, "bias", None) is not None:
         nn.init.zeros_(module.bias)

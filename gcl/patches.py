@@ -25,14 +25,14 @@ def choose_patches(
 def draw_patches(features: Tensor, patches: int) -> Tensor:
     """Different random positions of a feature map (B, C, H, W) for every image, from torch's global generator.
 
-    Returns flat row-major ids (B, N) with N = min(patches, H * W). Of several processes each draws for the images of
-    all and keeps the rows of its own, so that together they do what one does with all images.
+    Returns flat row-major ids (B, N) with N = min(patches, H * W), in no order. Of several processes each draws for the
+    images of all and keeps the rows of its own, so that together they do what one does with all images.
     """
     batch, _, height, width = features.shape
     rank, processes = _place_among_processes()
     order = torch.rand(processes * batch, height * width, device=features.device)
     own = order[rank * batch : (rank + 1) * batch]  # (B, H*W)
-    return own.topk(min(patches, height * width), largest=False).indices
+    return own.topk(min(patches, height * width), largest=False, sorted=False).indices
 
 
 def _place_among_processes() -> tuple[int, int]:

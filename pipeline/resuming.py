@@ -14,7 +14,7 @@ from gcl.states import State, newest_state, save_state
 from pipeline.console import announce
 from pipeline.params import flatten
 
-FORMAT = 3
+FORMAT = 4
 """Of the contents of a state, names of weights included; another one starts afresh."""
 
 

@@ -34,7 +34,7 @@ from pipeline.processes import begin_training
 from pipeline.resuming import Unfinished, stopping_between_steps
 from pipeline.tracking import Run, SavedRun, run_identity, save_run, tracked
 
-LIBRARIES = ("torch", "torchvision", "torch-geometric", "lightning-fabric")
+LIBRARIES = ("torch", "torchvision", "lightning-fabric")
 
 SATURATION_WARNING = (
     "warning: by step {step} the discriminator's loss fell below 0.01: it tells every translation from a real image, "

@@ -51,6 +51,16 @@ def test_the_cross_entropy_of_good_matches_in_bfloat16_is_not_rounded_away():
     assert logits.grad.dtype == torch.bfloat16 and logits.grad[0, 0, 1] > 0
 
 
+def test_the_cross_entropy_of_a_hopeless_match_is_finite_and_so_is_its_gradient():
+    """Softmax rounds the right answer to 0."""
+    logits = torch.tensor([[[-200.0, 200.0], [0.0, 0.0]]], requires_grad=True)
+    loss = symmetric_cross_entropy(logits)
+    loss.backward()
+    most = -math.log(torch.finfo(torch.float32).tiny)
+    assert loss.item() == pytest.approx((3 * most + math.log(2)) / 2)
+    torch.testing.assert_close(logits.grad[0], torch.tensor([[-1.0, 1.0], [0.75, -0.75]]))
+
+
 def test_propagate():
     matrices, nodes = drawn(2, 5, 5).detach(), drawn(2, 5, 3)
     symmetric = matrices + matrices.mT

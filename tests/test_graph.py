@@ -8,15 +8,13 @@ from torch_geometric.nn import TAGConv
 from torch_geometric.utils import dense_to_sparse
 
 from gcl.graph import (
-    add_self_loops,
     choose,
     convolve,
     density,
     gate,
     identity_adjacency,
+    propagation_matrix,
     similarity_adjacency,
-    stacked_weights,
-    symmetric_normalisation,
     two_hop_adjacency,
 )
 
@@ -29,34 +27,41 @@ def random_graphs(batch=3, nodes=12, channels=8, threshold=0.2):
 
 @pytest.mark.parametrize("hops", [0, 1, 2, 3])
 def test_dense_tagcn_equals_pyg_on_a_batch_of_different_graphs(hops):
-    """Two convolutions, of three graphs each."""
+    """Two convolutions, of three graphs each; PyG normalises the edges by itself."""
     nodes, adjacency = random_graphs(batch=6)
     adjacency[1, 3, :] = adjacency[1, :, 3] = 0  # a node without any edge
-    looped = add_self_loops(adjacency)
-    looped[1, 3, 3] = 0
     convolutions = [TAGConv(8, 5, K=hops) for _ in range(2)]
     expected = [
         sparse(of_sparse.flatten(0, 1), *dense_to_sparse(graphs)).view(3, 12, 5)  # (B*N, C) -> (B, N, C)
-        for sparse, of_sparse, graphs in zip(convolutions, nodes.chunk(2), looped.chunk(2), strict=True)
+        for sparse, of_sparse, graphs in zip(
+            convolutions, nodes.chunk(2), (adjacency + torch.eye(12)).chunk(2), strict=True
+        )
     ]
-    found = convolve(nodes, symmetric_normalisation(looped), *stacked_weights(convolutions))
+    weights = torch.stack([torch.cat([hop.weight for hop in sparse.lins], dim=1) for sparse in convolutions])
+    biases = torch.stack([sparse.bias for sparse in convolutions])
+    found = convolve(nodes, propagation_matrix(adjacency), weights, biases)
     torch.testing.assert_close(found, torch.cat(expected), atol=1e-6, rtol=0)
 
 
 def test_images_of_a_batch_never_meet():
     nodes, adjacency = random_graphs()
-    propagation, weights = symmetric_normalisation(adjacency), stacked_weights([TAGConv(8, 5, K=2)])
-    alone = torch.cat([convolve(nodes[i : i + 1], propagation[i : i + 1], *weights) for i in range(3)])
-    torch.testing.assert_close(convolve(nodes, propagation, *weights), alone, atol=1e-6, rtol=0)
+    matrices, weights, biases = propagation_matrix(adjacency), torch.randn(1, 5, 3 * 8), torch.randn(1, 5)
+    alone = torch.cat([convolve(nodes[i : i + 1], matrices[i : i + 1], weights, biases) for i in range(3)])
+    torch.testing.assert_close(convolve(nodes, matrices, weights, biases), alone, atol=1e-6, rtol=0)
 
 
-def test_an_isolated_node_keeps_its_own_features_only():
-    adjacency = torch.zeros(1, 3, 3)
-    adjacency[0, 0, 1] = adjacency[0, 1, 0] = 1
-    propagation = symmetric_normalisation(add_self_loops(adjacency))
-    assert propagation[0, 2].tolist() == [0, 0, 1]
-    assert symmetric_normalisation(adjacency)[0, 2].tolist() == [0, 0, 0]
-    assert torch.isfinite(symmetric_normalisation(adjacency)).all()
+def test_propagation_by_hand():
+    """Self-loops count once more than the adjacency has them; a node without edges keeps its own features only."""
+    adjacency = torch.tensor([[[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]])
+    expected = torch.tensor([[[2 / 3, 1 / 3, 0], [1 / 3, 2 / 3, 0], [0, 0, 1]]])
+    torch.testing.assert_close(propagation_matrix(adjacency), expected)
+
+
+def test_propagation_is_symmetric_bit_for_bit():
+    """Its gradient relies on it."""
+    _, adjacency = random_graphs(batch=2, nodes=200)
+    matrix = propagation_matrix(adjacency)
+    assert torch.equal(matrix, matrix.mT)
 
 
 def test_similarity_threshold_by_hand():
@@ -85,7 +90,8 @@ def test_pooling_keeps_the_best_and_scales_by_the_score():
     """Two linear layers score three graphs each."""
     nodes, _ = random_graphs(batch=6)
     layers = [nn.Linear(8, 1) for _ in range(2)]
-    scores, kept = choose(layers, nodes, 4)
+    weights, biases = (torch.stack([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
+    scores, kept = choose(nodes, weights, biases, 4)
     for graph in range(6):
         everything = torch.sigmoid(layers[graph // 3](nodes[graph])).squeeze(-1)
         best = everything.argsort(descending=True)[:4]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.func import functional_call
 
 from gcl.graph import similarity_adjacency
 from gcl.losses import GraphContrastiveLoss, discriminator_loss, generator_loss, info_nce
@@ -26,32 +27,22 @@ def golden(case, layer, name):
     return torch.from_numpy(GOLDEN[f"{case}/{layer}/{name}"])
 
 
-def parameter_names(layer):
-    """Our parameters beside the golden ones: (parameter, golden name, hop or None)."""
-    yield layer.embed.weight, "embed.weight", None
-    yield layer.embed.bias, "embed.bias", None
-    convolutions = [("gnn", layer.gnn)] + [("gnn_pool", gnn) for gnn in layer.pool_gnns]
-    for name, gnn in convolutions:
-        yield gnn.bias, f"{name}.bias", None
-        for hop, weight in enumerate(gnn.lins):
-            yield weight.weight, f"{name}.weight", hop
-    for score in layer.scores:
-        yield score.weight, "pool.weight", None
-        yield score.bias, "pool.bias", None
-
-
-def block(tensor, hop):
-    """``W_hop`` of the golden weights, which lie side by side; the whole tensor where there is no hop."""
-    return tensor if hop is None else tensor[:, 32 * hop : 32 * (hop + 1)]
+def of_layer(loss, layer, part=lambda parameter: parameter):
+    """The parameters of an encoder layer, or this ``part`` of them, by golden name."""
+    found = {f"embed.{name}": part(parameter) for name, parameter in loss.embed[layer].named_parameters()}
+    for place, every in {"gnn": [loss.gnn], "pool": loss.scores, "gnn_pool": loss.pool_gnns}.items():
+        for linears in every:
+            found |= {f"{place}.{name}": part(parameter)[layer] for name, parameter in linears.named_parameters()}
+    return found
 
 
 def golden_loss(case):
     channels = [golden(case, layer, "input_features").shape[1] for layer in (0, 1)]
     loss = GraphContrastiveLoss(channels, patches=64, embedding=32, **CASES[case])
     with torch.no_grad():
-        for index, layer in enumerate(loss.layers):
-            for parameter, name, hop in parameter_names(layer):
-                parameter.copy_(block(golden(case, index, name), hop))
+        for layer in (0, 1):
+            for name, parameter in of_layer(loss, layer).items():
+                parameter.copy_(golden(case, layer, name))
     return loss
 
 
@@ -66,12 +57,12 @@ def test_golden_loss_and_every_gradient(case):
     value.backward()
 
     assert value.item() == pytest.approx(float(GOLDEN[f"{case}/loss"]), abs=1e-5)
-    for index, layer in enumerate(loss.layers):
-        assert inputs[index].grad is None
-        torch.testing.assert_close(outputs[index].grad, golden(case, index, "grad_output_features"), atol=1e-6, rtol=0)
-        for parameter, name, hop in parameter_names(layer):
-            expected = block(golden(case, index, f"grad_{name}"), hop)
-            torch.testing.assert_close(parameter.grad, expected, atol=1e-6, rtol=0, msg=name)
+    for layer in (0, 1):
+        assert inputs[layer].grad is None
+        found = of_layer(loss, layer, part=lambda parameter: parameter.grad) | {"output_features": outputs[layer].grad}
+        for name, gradient in found.items():
+            expected = golden(case, layer, f"grad_{name}")
+            torch.testing.assert_close(gradient, expected, atol=1e-6, rtol=0, msg=name)
 
 
 def random_features(batch, sizes=((6, 10), (4, 5)), channels=(5, 7)):
@@ -93,8 +84,10 @@ def test_a_batch_gives_the_mean_of_its_single_layers_and_images(adjacency, patch
 
     def alone(layer, image):
         single = GraphContrastiveLoss([[5, 7][layer]], **settings)
-        single.layers[0] = loss.layers[layer]
-        return single(*([every[layer][image : image + 1]] for every in (inputs, outputs, ids)))[0]
+        embed = {f"embed.0.{name}": parameter for name, parameter in loss.embed[layer].named_parameters()}
+        others = {name: every[layer : layer + 1] for name, every in loss.named_parameters() if "embed" not in name}
+        given = tuple([every[layer][image : image + 1]] for every in (inputs, outputs, ids))
+        return functional_call(single, embed | others, given)[0]
 
     singles = torch.stack([alone(layer, image) for layer in range(2) for image in range(3)]).mean()
     together, _ = loss(inputs, outputs, ids)
@@ -114,11 +107,12 @@ def loss_in_plain_loops(loss, layer, inputs, outputs, ids):
         return tensor.detach().numpy().astype(np.float64)
 
     def convolved(gnn, nodes, adjacency):
+        weight, bias = numbers(gnn.weight[layer]), numbers(gnn.bias[layer])
         looped = adjacency + np.eye(len(nodes))
         scale = np.diag(looped.sum(axis=1) ** -0.5)
-        propagation, hidden = scale @ looped @ scale, numbers(gnn.bias)[None].repeat(len(nodes), axis=0)
-        for hop, weight in enumerate(gnn.lins):
-            hidden = hidden + np.linalg.matrix_power(propagation, hop) @ nodes @ numbers(weight.weight).T
+        propagation, hidden = scale @ looped @ scale, bias[None].repeat(len(nodes), axis=0)
+        for hop, of_hop in enumerate(np.split(weight, weight.shape[1] // nodes.shape[1], axis=1)):
+            hidden = hidden + np.linalg.matrix_power(propagation, hop) @ nodes @ of_hop.T
         return normalised(hidden)
 
     def contrast(first, second):
@@ -137,16 +131,16 @@ def loss_in_plain_loops(loss, layer, inputs, outputs, ids):
         t, s = (
             normalised(numbers(features[image]).reshape(features.shape[1], -1).T[ids[image]] @ weight.T + bias)
             for features in (inputs, outputs)
-            for weight, bias in [(numbers(layer.embed.weight), numbers(layer.embed.bias))]
+            for weight, bias in [(numbers(loss.embed[layer].weight), numbers(loss.embed[layer].bias))]
         )
         a_t, a_s = adjacency_of(t), adjacency_of(t if loss.adjacency == "shared" else s)
         if loss.adjacency == "identity":
             a_t = a_s = np.eye(len(t))
-        t, s = convolved(layer.gnn, t, a_t), convolved(layer.gnn, s, a_s)
+        t, s = convolved(loss.gnn, t, a_t), convolved(loss.gnn, s, a_s)
         total += loss.level_weights[0] * contrast(t, s)
         keep = int(len(t) * loss.keep)
-        for score, gnn, weight in zip(layer.scores, layer.pool_gnns, loss.level_weights[1:], strict=True):
-            scores = 1 / (1 + np.exp(-(t @ numbers(score.weight)[0] + numbers(score.bias))))
+        for score, gnn, weight in zip(loss.scores, loss.pool_gnns, loss.level_weights[1:], strict=True):
+            scores = 1 / (1 + np.exp(-(t @ numbers(score.weight[layer, 0]) + numbers(score.bias[layer]))))
             kept = np.argsort(-scores)[:keep]
             a_t, a_s = (((a @ a) > 0).astype(float)[kept][:, kept] for a in (a_t, a_s))
             t, s = (convolved(gnn, nodes[kept] * scores[kept, None], a) for nodes, a in ((t, a_t), (s, a_s)))
@@ -173,18 +167,18 @@ def test_any_number_of_pooling_levels_equals_plain_loops(levels, adjacency):
     ids = [draw_patches(features, 20) for features in inputs]
     value, graphs = loss(inputs, outputs, ids)
     expected = [
-        loss_in_plain_loops(loss, *of_layer) for of_layer in zip(loss.layers, inputs, outputs, ids, strict=True)
+        loss_in_plain_loops(loss, layer, inputs[layer], outputs[layer], ids[layer]) for layer in range(len(channels))
     ]
     assert value.item() == pytest.approx(np.mean(expected), abs=1e-4)
 
-    for graph, features, own, layer in zip(graphs, inputs, ids, loss.layers, strict=True):
+    for graph, features, own, embed in zip(graphs, inputs, ids, loss.embed, strict=True):
         assert torch.equal(graph.ids, own)
         count = own.shape[1]
         assert [kept.shape for kept in graph.kept] == [(2, int(count * 0.4) >> level) for level in range(levels)]
         for outer, inner in pairwise(graph.kept):
             assert set(inner[0].tolist()) <= set(outer[0].tolist())
         if adjacency != "identity":
-            embedded = F.normalize(layer.embed(gather_patches(features, own)), dim=-1)
+            embedded = F.normalize(embed(gather_patches(features, own)), dim=-1)
             assert torch.equal(graph.adjacency, similarity_adjacency(embedded, 0.3))
 
 

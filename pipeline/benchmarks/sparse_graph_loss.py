@@ -4,15 +4,16 @@ All graphs of an encoder layer are one graph of separate parts, as PyG batches t
 weights normalised, once an adjacency.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch_geometric.nn import TAGConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import dense_to_sparse
 
-from gcl.graph import add_self_loops
 from gcl.losses import GraphContrastiveLoss
 
 Edges = tuple[Tensor, Tensor]
@@ -25,25 +26,31 @@ class SparseGraphContrastiveLoss(GraphContrastiveLoss):
     The state of one can be loaded into the other.
     """
 
-    def _convolution(self, convolutions: Sequence[TAGConv]) -> Callable[[Tensor, Sequence[Edges]], Tensor]:
-        def convolve(nodes: Tensor, edges: Sequence[Edges]) -> Tensor:
-            """``nodes`` (L*B, N, in): returns (L*B, N, out)."""
-            layers = zip(convolutions, nodes.chunk(len(convolutions)), edges, strict=True)
-            return torch.cat([_convolve_layer(*layer) for layer in layers])
-
-        return convolve
+    def _convolution(self, nodes: Tensor, propagation: Sequence[Edges], weights: Tensor, biases: Tensor) -> Tensor:
+        layers = zip(nodes.chunk(len(weights)), propagation, weights, biases, strict=True)
+        return torch.cat([_convolve_layer(*layer) for layer in layers])
 
     def _propagation(self, adjacency: Tensor) -> list[Edges]:
-        return [_edges(looped) for looped in add_self_loops(adjacency).chunk(len(self.layers))]
+        return [_edges(of_layer) for of_layer in adjacency.chunk(len(self.embed))]
 
 
-def _convolve_layer(convolution: TAGConv, nodes: Tensor, edges: Edges) -> Tensor:
-    """``nodes`` (B, N, in): returns (B, N, out)."""
-    hidden = convolution(nodes.flatten(0, 1), *edges)  # (B, N, in) -> (B*N, out)
+def _convolve_layer(nodes: Tensor, edges: Edges, weight: Tensor, bias: Tensor) -> Tensor:
+    """``nodes`` (B, N, in), ``weight`` (out, (K + 1) * in), ``bias`` (out,): returns (B, N, out)."""
+    hops = weight.split(nodes.shape[2], dim=1)
+    convolution = _tag_convolution(nodes.shape[2], len(weight), len(hops) - 1)
+    parameters = {"bias": bias, **{f"lins.{hop}.weight": of_hop for hop, of_hop in enumerate(hops)}}
+    hidden = functional_call(convolution, parameters, (nodes.flatten(0, 1), *edges))  # (B, N, in) -> (B*N, out)
     return hidden.unflatten(0, nodes.shape[:2])
 
 
-def _edges(looped: Tensor) -> Edges:
-    """All edges of ``looped`` (B, N, N), their weights normalised as by :func:`gcl.graph.symmetric_normalisation`."""
-    edges, weights = dense_to_sparse(looped)
-    return gcn_norm(edges, weights, looped.shape[:2].numel(), add_self_loops=False)
+@cache
+def _tag_convolution(inputs: int, outputs: int, hops: int) -> TAGConv:
+    """Without weights of its own."""
+    with torch.device("meta"):
+        return TAGConv(inputs, outputs, K=hops, normalize=False)
+
+
+def _edges(adjacency: Tensor) -> Edges:
+    """All edges of A + I, ``adjacency`` being A (B, N, N); normalised as by :func:`gcl.graph.propagation_matrix`."""
+    edges, weights = dense_to_sparse(adjacency + torch.eye(adjacency.shape[1], device=adjacency.device))
+    return gcn_norm(edges, weights, adjacency.shape[:2].numel(), add_self_loops=False)
