@@ -23,8 +23,9 @@ def normalise(vectors: Tensor) -> Tensor:
 def symmetric_cross_entropy(logits: Tensor) -> Tensor:
     """The cross-entropies over rows and over columns of ``logits`` (B, N, N), each averaged, added up: a scalar.
 
-    The right answers stand on the diagonal. In float32 at least: where matches are good it is a small difference of
-    large numbers. No row or column counts more than ``-log(tiny)``, 87 in float32. It has first derivatives only.
+    The right answers stand on the diagonal. In float32 at least: where matches are good it is the logarithm of numbers
+    near 1. No row or column counts more than ``-log(tiny)``, 87 in float32; the gradient goes on as if they did. It has
+    first derivatives only.
     """
     return _SymmetricCrossEntropy.apply(logits)
 
@@ -67,6 +68,7 @@ class _SymmetricCrossEntropy(torch.autograd.Function):
     def forward(ctx, logits: Tensor) -> Tensor:
         precise = torch.promote_types(logits.dtype, torch.float32)
         over_rows, over_columns = (logits.softmax(dim, dtype=precise) for dim in (2, 1))
+        # Of softmax, which the gradient is made of; it rounds the right answer to 0 where it is hopelessly far off.
         tiny = torch.finfo(precise).tiny
         loss = -sum(p.diagonal(dim1=1, dim2=2).clamp(min=tiny).log().mean() for p in (over_rows, over_columns))
         gradient = over_rows.add_(over_columns)

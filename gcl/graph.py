@@ -5,12 +5,34 @@ which have weights of their own, follow each other in one batch: those of layer 
 the device of its input.
 """
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gcl.derivatives import propagate
 from gcl.patches import rows_at
 from gcl.products import batched_product, linear
+
+
+class StackedLinear(nn.Module):
+    """L linear layers of one size, an encoder layer each: ``weight`` (L, out, in), from N(0, 0.02), ``bias`` (L, out).
+
+    One tensor in the place of L: where all are asked for, no step stacks them or takes their gradients apart.
+    """
+
+    def __init__(self, layers: int, inputs: int, outputs: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(layers, outputs, inputs).normal_(0.0, 0.02))
+        self.bias = nn.Parameter(torch.zeros(layers, outputs))
+
+    def of(self, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Weights and biases of these ``layers``, in their order."""
+        if list(layers) == list(range(len(self.weight))):
+            return self.weight, self.bias
+        # Not by an index, which would be copied to the device, and waited for.
+        weights, biases = zip(*((self.weight[layer], self.bias[layer]) for layer in layers), strict=True)
+        return torch.stack(weights), torch.stack(biases)
 
 
 def similarity_adjacency(embeddings: Tensor, threshold: float) -> Tensor:
@@ -30,13 +52,14 @@ def identity_adjacency(embeddings: Tensor) -> Tensor:
 
 
 def propagation_matrix(adjacency: Tensor) -> Tensor:
-    """``S = D^-1/2 (A + I) D^-1/2`` of ``adjacency`` A (B, N, N), D being the row sums of A + I; symmetric as A is.
+    """``S = D^-1/2 (A + I) D^-1/2`` of ``adjacency`` A (B, N, N), D being the row sums of A + I.
 
-    I comes on top of the diagonal that is there already, so that a node's edge to itself counts twice.
+    A is symmetric, of zeros and ones; S is symmetric to the last bit. I comes on top of the diagonal that is there
+    already, so that a node's edge to itself counts twice.
     """
     scale = (adjacency.sum(dim=-1) + 1).rsqrt()  # (B, N)
     matrix = (scale.unsqueeze(-1) * adjacency).mul_(scale.unsqueeze(-2))
-    matrix.diagonal(dim1=-2, dim2=-1).addcmul_(scale, scale)
+    matrix.diagonal(dim1=-2, dim2=-1).add_(scale.square())
     return matrix
 
 
@@ -51,8 +74,8 @@ def convolve(nodes: Tensor, propagation: Tensor, weights: Tensor, biases: Tensor
     """Topology-adaptive graph convolution (Du et al., 2017), of B graphs for each of L convolutions.
 
     ``h = sum_k S^k x W_k + bias`` for k = 0 ... K: PyG's ``TAGConv``, dense and in a batch. ``nodes`` x are
-    (L*B, N, in), ``propagation`` S (L*B, N, N), symmetric and without gradient, ``weights`` (L, out, (K + 1) * in),
-    ``W_0 ... W_K`` side by side, and ``biases`` (L, out); returns (L*B, N, out).
+    (L*B, N, in), ``propagation`` S (L*B, N, N) as of :func:`propagation_matrix`, ``weights`` (L, out, (K + 1) * in),
+    ``W_0 ... W_K`` side by side, and ``biases`` (L, out); returns (L*B, N, out). No gradient reaches S.
     """
     hops = [nodes]
     for _ in range(weights.shape[2] // nodes.shape[2] - 1):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gcl.config import Adjacency
 from gcl.derivatives import normalise, symmetric_cross_entropy
 from gcl.graph import (
+    StackedLinear,
     choose,
     convolve,
     density,
@@ -21,7 +22,7 @@ from gcl.graph import (
     two_hop_adjacency,
 )
 from gcl.patches import choose_patches, gather_patches
-from gcl.products import Linears, batched_product, linear
+from gcl.products import batched_product, linear
 
 SATURATED = 0.01
 """A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
@@ -104,10 +105,11 @@ class GraphContrastiveLoss(nn.Module):
         self.level_weights, self.temperature = tuple(level_weights), temperature
         layers, levels = len(channels), len(self.level_weights) - 1
         self.embed = nn.ModuleList(nn.Linear(count, embedding) for count in channels)
-        self.gnn = Linears(layers, (hops + 1) * embedding, embedding)
-        self.scores = nn.ModuleList(Linears(layers, embedding, 1) for _ in range(levels))
-        self.pool_gnns = nn.ModuleList(Linears(layers, 2 * embedding, embedding) for _ in range(levels))
-        self.apply(_initialise)
+        # W_0 ... W_K of a TAGCN lie side by side; those of the pooled graphs have one hop.
+        self.gnn = StackedLinear(layers, (hops + 1) * embedding, embedding)
+        self.scorers = nn.ModuleList(StackedLinear(layers, embedding, 1) for _ in range(levels))
+        self.pool_gnns = nn.ModuleList(StackedLinear(layers, 2 * embedding, embedding) for _ in range(levels))
+        self.embed.apply(_initialise)
 
     def forward(
         self,
@@ -122,40 +124,40 @@ class GraphContrastiveLoss(nn.Module):
         loss, a scalar, and the input's graph of each layer.
         """
         patch_ids = choose_patches(input_features, output_features, self.patches, patch_ids)
-        given = list(zip(input_features, output_features, patch_ids, strict=True))
+        given = list(zip(self.embed, input_features, output_features, patch_ids, strict=True))
         total, graphs = 0.0, {}
         # The graph hangs on a threshold, and the loss of good matches is a small difference of large numbers.
         with torch.autocast(input_features[0].device.type, enabled=False):
             for layers in _with_equal_nodes(patch_ids):
-                loss, of_layers = self._of_layers(layers, *zip(*(given[layer] for layer in layers), strict=True))
+                loss, group_graphs = self._of_group(layers, *zip(*(given[layer] for layer in layers), strict=True))
                 total = total + len(layers) * loss
-                graphs |= zip(layers, of_layers, strict=True)
+                graphs |= zip(layers, group_graphs, strict=True)
         return total / len(given), [graphs[layer] for layer in range(len(given))]
 
-    def _of_layers(
+    def _of_group(
         self,
         layers: Sequence[int],
+        embeds: Sequence[nn.Linear],
         input_features: Sequence[Tensor],
         output_features: Sequence[Tensor],
         patch_ids: Sequence[Tensor],
     ) -> tuple[Tensor, list[PatchGraph]]:
         """The mean loss of L encoder layers of equally many nodes, as a batch of L*B graphs, and the inputs' graphs."""
-        embeds = [self.embed[layer] for layer in layers]
         with torch.no_grad():
             inputs = _embed(embeds, input_features, patch_ids)
         outputs = _embed(embeds, output_features, patch_ids)
         own, others = self._adjacencies(inputs, outputs)
-        inputs, outputs = self._convolve(*self.gnn.of(layers), inputs, outputs, (own, others))
+        inputs, outputs = self._convolve(inputs, outputs, (own, others), *self.gnn.of(layers))
         total = self.level_weights[0] * info_nce(inputs, outputs, self.temperature)
 
         adjacencies, kept_ids = (own, others), []
         keep = max(1, int(inputs.shape[1] * self.keep))
-        for scores_of, gnn, weight in zip(self.scores, self.pool_gnns, self.level_weights[1:], strict=True):
-            scores, kept = choose(inputs, *scores_of.of(layers), keep)
+        for scorer, gnn, weight in zip(self.scorers, self.pool_gnns, self.level_weights[1:], strict=True):
+            scores, kept = choose(inputs, *scorer.of(layers), keep)
             kept_ids.append(kept_ids[-1].gather(1, kept) if kept_ids else kept)
             adjacencies = _of_each(partial(two_hop_adjacency, kept=kept), adjacencies)
             inputs, outputs = gate(inputs, scores, kept), gate(outputs, scores, kept)
-            inputs, outputs = self._convolve(*gnn.of(layers), inputs, outputs, adjacencies)
+            inputs, outputs = self._convolve(inputs, outputs, adjacencies, *gnn.of(layers))
             total = total + weight * info_nce(inputs, outputs, self.temperature)
             keep = max(1, keep // 2)
         return total / len(self.level_weights), _graphs(patch_ids, own, kept_ids)
@@ -170,11 +172,11 @@ class GraphContrastiveLoss(nn.Module):
 
     def _convolve(
         self,
-        weights: Tensor,
-        biases: Tensor,
         inputs: Tensor,
         outputs: Tensor,
         adjacencies: tuple[Tensor, Tensor],
+        weights: Tensor,
+        biases: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """The new nodes (L*B, N, D) of both graphs; the input's are what is compared with, never what learns."""
         input_propagation, output_propagation = _of_each(self._propagation, adjacencies)
@@ -182,13 +184,9 @@ class GraphContrastiveLoss(nn.Module):
             inputs = normalise(self._convolution(inputs, input_propagation, weights, biases))
         return inputs, normalise(self._convolution(outputs, output_propagation, weights, biases))
 
-    def _convolution(self, nodes: Tensor, propagation: Any, weights: Tensor, biases: Tensor) -> Tensor:
-        """:func:`gcl.graph.convolve`, over what :meth:`_propagation` gives."""
-        return convolve(nodes, propagation, weights, biases)
-
-    def _propagation(self, adjacency: Tensor) -> Any:
-        """What the convolutions need of ``adjacency`` (L*B, N, N): here ``S``."""
-        return propagation_matrix(adjacency)
+    # In methods, so that gcl bench can put lists of edges in their place.
+    _convolution = staticmethod(convolve)
+    _propagation = staticmethod(propagation_matrix)
 
 
 def _with_equal_nodes(patch_ids: Sequence[Tensor]) -> list[list[int]]:
@@ -228,6 +226,6 @@ def _of_each(function: Callable[[Tensor], Any], pair: tuple[Tensor, Tensor]) -> 
 
 def _initialise(module: nn.Module) -> None:
     """N(0, 0.02) weights and zero biases, as published."""
-    if isinstance(module, nn.Linear | Linears):
+    if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
         nn.init.zeros_(module.bias)

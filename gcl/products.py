@@ -4,32 +4,12 @@ PyTorch multiplies float32 matrices with MKL, which uses AVX-512 on Intel's proc
 which uses it wherever it is. Here large products go to oneDNN too.
 """
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 LARGE = 2**24
 """Multiplications of a large product: that of 256 nodes and a 256 x 256 weight. Smaller ones are faster with MKL."""
-
-
-class Linears(nn.Module):
-    """L linear layers of one size, side by side: ``weight`` (L, out, in) and ``bias`` (L, out), to be initialised.
-
-    One tensor in the place of L: no step stacks them, or takes their gradients apart.
-    """
-
-    def __init__(self, layers: int, inputs: int, outputs: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(layers, outputs, inputs))
-        self.bias = nn.Parameter(torch.empty(layers, outputs))
-
-    def of(self, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Weights and biases of some ``layers``, in their order."""
-        if list(layers) == list(range(len(self.weight))):
-            return self.weight, self.bias
-        return self.weight[layers], self.bias[layers]
 
 
 def linear(rows: Tensor, weights: Tensor, biases: Tensor) -> Tensor:

@@ -283,7 +283,7 @@ def main() -> None:
     keep_freed_memory()
     # A killed stage cleans up like one that fails: no partial folder, and its MLflow run ends.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    # torch-geometric's, at import; nothing a user could do about it.
+    # Where gcl bench imports torch-geometric; nothing a user could do about it.
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
     try:
         app()

@@ -8,6 +8,7 @@ from torch_geometric.nn import TAGConv
 from torch_geometric.utils import dense_to_sparse
 
 from gcl.graph import (
+    StackedLinear,
     choose,
     convolve,
     density,
@@ -57,9 +58,11 @@ def test_propagation_by_hand():
     torch.testing.assert_close(propagation_matrix(adjacency), expected)
 
 
-def test_propagation_is_symmetric_bit_for_bit():
+@pytest.mark.parametrize("size", [60, 256], ids=["small products", "large products"])
+def test_propagation_is_symmetric_bit_for_bit(size):
     """Its gradient relies on it."""
-    _, adjacency = random_graphs(batch=2, nodes=200)
+    _, adjacency = random_graphs(batch=2, nodes=size, channels=size, threshold=0.01)
+    assert 0.1 < density(adjacency) < 0.9
     matrix = propagation_matrix(adjacency)
     assert torch.equal(matrix, matrix.mT)
 
@@ -98,3 +101,13 @@ def test_pooling_keeps_the_best_and_scales_by_the_score():
         assert kept[graph].tolist() == best.tolist()
         expected = nodes[graph, best] * everything[best, None]
         torch.testing.assert_close(gate(nodes, scores, kept)[graph], expected)
+
+
+@pytest.mark.parametrize("layers", [[0, 1, 2], [0, 2], [1], [2, 0, 1]])
+def test_some_of_the_stacked_linear_layers(layers):
+    stacked = StackedLinear(3, 4, 2)
+    torch.nn.init.normal_(stacked.bias)
+    weights, biases = stacked.of(layers)
+    assert weights.tolist() == [stacked.weight[layer].tolist() for layer in layers]
+    assert biases.tolist() == [stacked.bias[layer].tolist() for layer in layers]
+    assert (weights is stacked.weight) == (layers == [0, 1, 2])  # as they are, where all are asked for

@@ -30,9 +30,10 @@ def golden(case, layer, name):
 def of_layer(loss, layer, part=lambda parameter: parameter):
     """The parameters of an encoder layer, or this ``part`` of them, by golden name."""
     found = {f"embed.{name}": part(parameter) for name, parameter in loss.embed[layer].named_parameters()}
-    for place, every in {"gnn": [loss.gnn], "pool": loss.scores, "gnn_pool": loss.pool_gnns}.items():
-        for linears in every:
-            found |= {f"{place}.{name}": part(parameter)[layer] for name, parameter in linears.named_parameters()}
+    for place, every in {"gnn": [loss.gnn], "pool": loss.scorers, "gnn_pool": loss.pool_gnns}.items():
+        assert len(every) <= 1  # the golden cases have one pooling level, or none
+        for stacked in every:
+            found |= {f"{place}.{name}": part(parameter)[layer] for name, parameter in stacked.named_parameters()}
     return found
 
 
@@ -139,8 +140,8 @@ def loss_in_plain_loops(loss, layer, inputs, outputs, ids):
         t, s = convolved(loss.gnn, t, a_t), convolved(loss.gnn, s, a_s)
         total += loss.level_weights[0] * contrast(t, s)
         keep = int(len(t) * loss.keep)
-        for score, gnn, weight in zip(loss.scores, loss.pool_gnns, loss.level_weights[1:], strict=True):
-            scores = 1 / (1 + np.exp(-(t @ numbers(score.weight[layer, 0]) + numbers(score.bias[layer]))))
+        for scorer, gnn, weight in zip(loss.scorers, loss.pool_gnns, loss.level_weights[1:], strict=True):
+            scores = 1 / (1 + np.exp(-(t @ numbers(scorer.weight[layer, 0]) + numbers(scorer.bias[layer]))))
             kept = np.argsort(-scores)[:keep]
             a_t, a_s = (((a @ a) > 0).astype(float)[kept][:, kept] for a in (a_t, a_s))
             t, s = (convolved(gnn, nodes[kept] * scores[kept, None], a) for nodes, a in ((t, a_t), (s, a_s)))
@@ -240,6 +241,20 @@ def test_every_layer_needs_its_features(more):
     given[more].append(given[more][0])
     with pytest.raises(ValueError, match=r"is longer|is shorter"):
         GraphContrastiveLoss([5, 7], embedding=8)(*given.values())
+
+
+@pytest.mark.parametrize("channels", [[5], [5, 7, 9]])
+def test_another_number_of_feature_maps_than_layers_is_told(channels):
+    with pytest.raises(ValueError, match=r"is longer|is shorter"):
+        GraphContrastiveLoss(channels, embedding=8)(random_features(2), random_features(2))
+
+
+def test_layers_start_from_small_weights_and_no_biases():
+    for name, parameter in GraphContrastiveLoss([64, 128]).named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any()
+        else:
+            assert parameter.std().item() == pytest.approx(0.02, rel=0.15), name
 
 
 def test_a_single_patch_is_defined():

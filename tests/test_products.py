@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import gcl.products
-from gcl.products import Linears, batched_product, linear
+from gcl.products import batched_product, linear
 
 SIZES = {"large": (2, 300, 256, 256), "small": (2, 30, 16, 8)}
 """B, N and the channels in and out."""
@@ -186,12 +186,3 @@ class TestOneDNN:
 def test_torch_refuses_what_does_not_fit(product, wrong, reason):
     with pytest.raises(RuntimeError, match=reason):
         product(**drawn(product, "large", torch.float32) | wrong)
-
-
-@pytest.mark.parametrize("layers", [[0, 1, 2], [0, 2], [1]])
-def test_some_of_the_linear_layers(layers):
-    linears = Linears(3, 4, 2)
-    for parameter in linears.parameters():
-        torch.nn.init.normal_(parameter)
-    weights, biases = linears.of(layers)
-    assert torch.equal(weights, linears.weight[layers]) and torch.equal(biases, linears.bias[layers])

@@ -36,21 +36,22 @@ class SparseGraphContrastiveLoss(GraphContrastiveLoss):
 
 def _convolve_layer(nodes: Tensor, edges: Edges, weight: Tensor, bias: Tensor) -> Tensor:
     """``nodes`` (B, N, in), ``weight`` (out, (K + 1) * in), ``bias`` (out,): returns (B, N, out)."""
-    hops = weight.split(nodes.shape[2], dim=1)
-    convolution = _tag_convolution(nodes.shape[2], len(weight), len(hops) - 1)
-    parameters = {"bias": bias, **{f"lins.{hop}.weight": of_hop for hop, of_hop in enumerate(hops)}}
-    hidden = functional_call(convolution, parameters, (nodes.flatten(0, 1), *edges))  # (B, N, in) -> (B*N, out)
+    of_hops = weight.split(nodes.shape[2], dim=1)
+    convolution = _tag_convolution(nodes.shape[2], len(weight), len(of_hops) - 1)
+    parameters = {"bias": bias, **{f"lins.{hop}.weight": of_hop for hop, of_hop in enumerate(of_hops)}}
+    rows = nodes.flatten(0, 1)  # (B, N, in) -> (B*N, in)
+    hidden = functional_call(convolution, parameters, (rows, *edges), strict=True)  # (B*N, out)
     return hidden.unflatten(0, nodes.shape[:2])
 
 
 @cache
 def _tag_convolution(inputs: int, outputs: int, hops: int) -> TAGConv:
-    """Without weights of its own."""
+    """Without weights of its own. Made once, since to make one takes as long as a small convolution."""
     with torch.device("meta"):
         return TAGConv(inputs, outputs, K=hops, normalize=False)
 
 
 def _edges(adjacency: Tensor) -> Edges:
     """All edges of A + I, ``adjacency`` being A (B, N, N); normalised as by :func:`gcl.graph.propagation_matrix`."""
-    edges, weights = dense_to_sparse(adjacency + torch.eye(adjacency.shape[1], device=adjacency.device))
+    edges, weights = dense_to_sparse(adjacency + torch.eye(adjacency.shape[1]).to(adjacency))
     return gcn_norm(edges, weights, adjacency.shape[:2].numel(), add_self_loops=False)
