@@ -5,15 +5,14 @@ weights normalised, once an adjacency.
 """
 
 from collections.abc import Sequence
-from functools import cache
 
 import torch
-from torch import Tensor
-from torch.func import functional_call
+from torch import Tensor, nn
 from torch_geometric.nn import TAGConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import dense_to_sparse
 
+from gcl.graph import StackedLinear
 from gcl.losses import GraphContrastiveLoss
 
 Edges = tuple[Tensor, Tensor]
@@ -23,32 +22,45 @@ Edges = tuple[Tensor, Tensor]
 class SparseGraphContrastiveLoss(GraphContrastiveLoss):
     """:class:`gcl.losses.GraphContrastiveLoss` over lists of edges, of equally many nodes in every encoder layer.
 
-    The state of one can be loaded into the other.
+    With the same seed both start from the same weights.
     """
 
-    def _convolution(self, nodes: Tensor, propagation: Sequence[Edges], weights: Tensor, biases: Tensor) -> Tensor:
-        layers = zip(nodes.chunk(len(weights)), propagation, weights, biases, strict=True)
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+        self.gnn = TAGConvs(self.gnn)
+        self.pool_gnns = nn.ModuleList(TAGConvs(gnn) for gnn in self.pool_gnns)
+
+    @staticmethod
+    def _convolution(nodes: Tensor, propagation: Sequence[Edges], convolutions: Sequence[TAGConv], _: None) -> Tensor:
+        layers = zip(convolutions, nodes.chunk(len(convolutions)), propagation, strict=True)
         return torch.cat([_convolve_layer(*layer) for layer in layers])
 
     def _propagation(self, adjacency: Tensor) -> list[Edges]:
         return [_edges(of_layer) for of_layer in adjacency.chunk(len(self.embed))]
 
 
-def _convolve_layer(nodes: Tensor, edges: Edges, weight: Tensor, bias: Tensor) -> Tensor:
-    """``nodes`` (B, N, in), ``weight`` (out, (K + 1) * in), ``bias`` (out,): returns (B, N, out)."""
-    of_hops = weight.split(nodes.shape[2], dim=1)
-    convolution = _tag_convolution(nodes.shape[2], len(weight), len(of_hops) - 1)
-    parameters = {"bias": bias, **{f"lins.{hop}.weight": of_hop for hop, of_hop in enumerate(of_hops)}}
-    rows = nodes.flatten(0, 1)  # (B, N, in) -> (B*N, in)
-    hidden = functional_call(convolution, parameters, (rows, *edges), strict=True)  # (B*N, out)
+class TAGConvs(nn.ModuleList):
+    """The same convolutions as ``stacked``: a ``TAGConv`` an encoder layer, with weights of its own."""
+
+    def __init__(self, stacked: StackedLinear):
+        layers, channels, inputs = stacked.weight.shape
+        hops = inputs // channels - 1
+        super().__init__(TAGConv(channels, channels, K=hops, normalize=False) for _ in range(layers))
+        with torch.no_grad():
+            for convolution, weight, bias in zip(self, stacked.weight, stacked.bias, strict=True):
+                convolution.bias.copy_(bias)
+                for hop, of_hop in zip(convolution.lins, weight.split(channels, dim=1), strict=True):
+                    hop.weight.copy_(of_hop)
+
+    def of(self, layers: Sequence[int]) -> tuple[list[TAGConv], None]:
+        """In the place of weights and biases."""
+        return [self[layer] for layer in layers], None
+
+
+def _convolve_layer(convolution: TAGConv, nodes: Tensor, edges: Edges) -> Tensor:
+    """``nodes`` (B, N, in): returns (B, N, out)."""
+    hidden = convolution(nodes.flatten(0, 1), *edges)  # (B, N, in) -> (B*N, out)
     return hidden.unflatten(0, nodes.shape[:2])
-
-
-@cache
-def _tag_convolution(inputs: int, outputs: int, hops: int) -> TAGConv:
-    """Without weights of its own. Made once, since to make one takes as long as a small convolution."""
-    with torch.device("meta"):
-        return TAGConv(inputs, outputs, K=hops, normalize=False)
 
 
 def _edges(adjacency: Tensor) -> Edges:
