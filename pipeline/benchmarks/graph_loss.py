@@ -26,8 +26,8 @@ LOSSES = {"dense": GraphContrastiveLoss, "sparse": SparseGraphContrastiveLoss}
 LIMIT = 10.0
 """Seconds: a call that would take longer is left out."""
 
-FREE_SHARE = 0.8
-"""Of the free memory: what a call may take."""
+FREE_SHARE = 0.25
+"""Of the free memory: what a call may hold at once. What stays with the process grows to several times that."""
 
 BUDGET = 2.0
 """Seconds of rounds a size."""
@@ -64,7 +64,8 @@ class Cost:
         if self.seconds * growth > LIMIT:
             return f"would take about {self.seconds * growth:.0f} s a call, more than {LIMIT:.0f} s"
         if (self.memory or 0) * growth > FREE_SHARE * free:
-            return f"would need about {self.memory * growth / 2**30:.0f} GiB of {free / 2**30:.0f} GiB free"
+            needed, limit = (amount / 2**30 for amount in (self.memory * growth, FREE_SHARE * free))
+            return f"would need about {needed:.0f} GiB, more than {limit:.1f} GiB, a quarter of what is free"
         return None
 
 

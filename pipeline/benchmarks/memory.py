@@ -45,12 +45,15 @@ def in_new_process(function: Callable[..., Result], *arguments: object) -> Resul
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free: on a CUDA device, else in the machine; all of its bytes where the system does not tell."""
+    """Bytes that are free: on a CUDA device, else in the machine; all of its bytes where the system does not tell.
+
+    What this process holds counts as free: nearly all of it was freed, and waits to be used again.
+    """
     if device.type == "cuda":
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]
     if MACHINE.exists():
-        return _bytes(MACHINE, "MemAvailable")
+        return _bytes(MACHINE, "MemAvailable") + _bytes(PROCESS, "VmRSS")
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
