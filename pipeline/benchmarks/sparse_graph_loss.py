@@ -12,7 +12,7 @@ from torch_geometric.nn import TAGConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import dense_to_sparse
 
-from gcl.graph import StackedLinear
+from gcl.graph import StackedLinear, identity_adjacency
 from gcl.losses import GraphContrastiveLoss
 
 Edges = tuple[Tensor, Tensor]
@@ -65,5 +65,5 @@ def _convolve_layer(convolution: TAGConv, nodes: Tensor, edges: Edges) -> Tensor
 
 def _edges(adjacency: Tensor) -> Edges:
     """All edges of A + I, ``adjacency`` being A (B, N, N); normalised as by :func:`gcl.graph.propagation_matrix`."""
-    edges, weights = dense_to_sparse(adjacency + torch.eye(adjacency.shape[1]).to(adjacency))
+    edges, weights = dense_to_sparse(adjacency + identity_adjacency(adjacency))
     return gcn_norm(edges, weights, adjacency.shape[:2].numel(), add_self_loops=False)
