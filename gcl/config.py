@@ -35,7 +35,7 @@ class DataConfig(Section):
     source: Literal[("scenes", "folder", *DATASETS)]
     path: Path | None
     mirror: str | None
-    size: Annotated[int, Field(ge=32)] | None
+    image_size: Annotated[int, Field(ge=32)] | None
     test_share: Annotated[float, Field(gt=0, lt=1)]
     on_bad_image: Literal["stop", "skip"]
     scenes_train: Count
@@ -46,8 +46,8 @@ class DataConfig(Section):
     def _source_has_what_it_needs(self) -> Self:
         if self.source == "folder" and self.path is None:
             raise ValueError("data.source is folder: set data.path to the folder that holds trainA and trainB")
-        if self.source == "scenes" and self.size is None:
-            raise ValueError("data.source is scenes: set data.size, the pixels to draw them at, to a number")
+        if self.source == "scenes" and self.image_size is None:
+            raise ValueError("data.source is scenes: set data.image_size, the pixels to draw them at, to a number")
         return self
 
 

@@ -65,7 +65,7 @@ class Stored(NamedTuple):
 
 
 def import_folder(config: DataConfig, source: Path, target: Path, track: Track) -> Manifest:
-    """Stores the images of ``source`` in ``target``, their shorter sides shrunk to ``config.size``.
+    """Stores the images of ``source`` in ``target``, their shorter sides shrunk to ``config.image_size``.
 
     ``track`` may draw the progress. Without testA or testB a share of the training images is held back. Raises
     UserError for a missing folder or too few images, and BadImageError for the first unusable file in the order of the
@@ -172,7 +172,7 @@ def _store(config: DataConfig, target: Path, found: Found) -> Stored | Skipped:
     """Decodes, shrinks and saves one image; BadImageError if it is unusable and shall not be skipped."""
     try:
         image, remarks = decode(found.path)
-        image = _shrink(image, config.size, found.path)
+        image = _shrink(image, config.image_size, found.path)
     except BadImageError as error:
         if config.on_bad_image == "stop":
             raise
@@ -189,7 +189,7 @@ def _shrink(image: Image.Image, size: int | None, path: Path) -> Image.Image:
     if size is None or shorter == size:
         return image
     if shorter < size:
-        reason = f"smaller than data.size {size}; use larger images or a smaller data.size"
+        reason = f"smaller than data.image_size {size}; use larger images or a smaller data.image_size"
         raise BadImageError(path, f"{image.width}x{image.height} pixels, {reason}")
     return image.resize([max(size, round(side * size / shorter)) for side in image.size], Image.Resampling.LANCZOS)
 

@@ -14,6 +14,9 @@ from gcl import config
 from gcl.config import Params, Section
 from gcl.errors import UserError
 
+RENAMED = {"data.size": "data.image_size"}
+"""Keys of earlier versions and what they are called now."""
+
 
 def read_params(path: Path) -> Params:
     """Reads and checks the whole file; UserError lists every wrong key and value in it."""
@@ -84,6 +87,8 @@ def _located_error(error: ValidationError, place: str) -> UserError:
 
 def _explain(problem: dict, title: str) -> str:
     key = ".".join(str(part) for part in problem["loc"])
+    if key in RENAMED:
+        return f"{key}: this key is called {RENAMED[key]} now"
     if problem["type"] == "extra_forbidden":
         return f"{key}: unknown key; {_allowed_keys(problem['loc'], title)}"
     if problem["type"] == "missing":

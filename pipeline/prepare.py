@@ -62,10 +62,10 @@ def _draw(config: DataConfig, folder: Path) -> Manifest:
 def _draw_one(config: DataConfig, folder: Path, job: tuple[str, int]) -> Entry:
     split, index = job
     scene, name = FIRST_SCENE[split] + index, f"scene_{index:05d}.png"
-    image = Image.fromarray(draw_scene(config.seed, scene, split[-1], config.size))
+    image = Image.fromarray(draw_scene(config.seed, scene, split[-1], config.image_size))
     save_png(image, folder / split / name)
     if split == "testA":
-        save_png(draw_mask(config.seed, scene, config.size), folder / "masks" / name)
+        save_png(draw_mask(config.seed, scene, config.image_size), folder / "masks" / name)
     return describe(name, image)
 
 

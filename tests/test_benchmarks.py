@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 def tiny(settings):
     """The parameters of the tests' small project, on images of 32 pixels."""
     changes = deepcopy(TINY)
-    changes["data"]["size"] = changes["train"]["load_size"] = changes["train"]["crop_size"] = 32
+    changes["data"]["image_size"] = changes["train"]["load_size"] = changes["train"]["crop_size"] = 32
     for section, values in changes.items():
         settings[section].update(values)
     return parse_params(settings, "params.yaml")

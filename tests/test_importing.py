@@ -29,7 +29,7 @@ def imported(settings, tmp_path, source):
     """Imports the folder and gives the manifest."""
 
     def run(target: str = "target", **data):
-        settings["data"].update({"source": "folder", "path": str(source), "size": None, **data})
+        settings["data"].update({"source": "folder", "path": str(source), "image_size": None, **data})
         (tmp_path / target).mkdir()
         config = parse_params(settings, "params.yaml").data
         return import_folder(config, source, tmp_path / target, lambda items, description, total: items)
@@ -130,14 +130,16 @@ def spoilt(source):
 
 
 def test_skipping_lists_every_file_with_its_reason_and_keeps_the_rest(imported, spoilt, tmp_path):
-    manifest = imported(size=33, on_bad_image="skip")
+    manifest = imported(image_size=33, on_bad_image="skip")
     assert manifest.skipped == [
         Skipped("trainA", "a.jpg", "empty file"),
         Skipped("trainA", "z.png", "no file, or a link to nothing"),
         Skipped("trainB", "deep/text.webp", "not an image that can be read; PNG, JPEG, WebP, BMP and TIFF can"),
         Skipped("trainB", "tiny.png", "31x31 pixels; at least 32 a side are needed"),
         Skipped(
-            "testA", "small.png", "32x32 pixels, smaller than data.size 33; use larger images or a smaller data.size"
+            "testA",
+            "small.png",
+            "32x32 pixels, smaller than data.image_size 33; use larger images or a smaller data.image_size",
         ),
     ]
     assert manifest.notes == ["5 of 16 files were not usable and skipped"]
@@ -148,7 +150,7 @@ def test_skipping_lists_every_file_with_its_reason_and_keeps_the_rest(imported, 
         }
     for file in manifest.skipped:
         (spoilt / file.split / file.name).unlink()
-    assert imported("without", size=33).sha256 == manifest.sha256
+    assert imported("without", image_size=33).sha256 == manifest.sha256
 
 
 def test_stopping_names_the_first_bad_file_in_the_order_of_the_paths(imported, spoilt):

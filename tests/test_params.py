@@ -50,6 +50,7 @@ def test_every_key_has_a_comment():
         ("train", "seed", 2**32, ["train.seed"]),
         ("graph", "weight", float("inf"), ["graph.weight = inf"]),
         ("optimizer", "lr", 1, ["optimizer: unknown key"]),
+        ("data", "size", 64, ["data.size: this key is called data.image_size now"]),
     ],
 )
 def test_mistakes_are_named(settings, section, key, value, told):

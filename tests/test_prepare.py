@@ -69,7 +69,7 @@ def test_a_folder_becomes_upright_rgb_png_with_its_content_in_the_manifest(tmp_p
     Image.fromarray(pixels).save(photographs / "trainA" / "turned.png", exif=exif)
     Image.fromarray(pixels[..., 0]).save(photographs / "trainB" / "gray.bmp")
 
-    manifest = prepare(config(source="folder", path=str(photographs), size=None), tmp_path / "data")
+    manifest = prepare(config(source="folder", path=str(photographs), image_size=None), tmp_path / "data")
 
     assert manifest == read_manifest(tmp_path / "data")
     turned = Image.open(tmp_path / "data" / "trainA" / "turned.png")
@@ -82,13 +82,13 @@ def test_a_folder_becomes_upright_rgb_png_with_its_content_in_the_manifest(tmp_p
 
 
 def test_the_shorter_side_is_shrunk_to_the_size(tmp_path, config, photographs):
-    manifest = prepare(config(source="folder", path=str(photographs), size=35), tmp_path / "data")
+    manifest = prepare(config(source="folder", path=str(photographs), image_size=35), tmp_path / "data")
     assert {(entry.width, entry.height) for split in SPLITS for entry in manifest.splits[split]} == {(45, 35)}
 
 
 def test_without_test_folders_a_seeded_share_is_held_back_and_said(tmp_path, config, photographs, capsys):
     shutil.rmtree(photographs / "testA")
-    data = config(source="folder", path=str(photographs), size=None, test_share=0.34)
+    data = config(source="folder", path=str(photographs), image_size=None, test_share=0.34)
     manifest = prepare(data, tmp_path / "data")
     names = {split: {entry.name for entry in manifest.splits[split]} for split in SPLITS}
     assert len(names["trainA"]) == 4 and len(names["testA"]) == 2 and not names["trainA"] & names["testA"]
@@ -131,12 +131,12 @@ def broken_folder(photographs, kind):
         ("empty domain", ["testB: no images here", ".png"]),
         ("one test image", ["testB: 1 images here, at least 2 needed"]),
         ("tiny", ["trainA/image_0.png: 80x20", "at least 32"]),
-        ("small", ["trainA/image_0.png: 80x40", "data.size 64"]),
+        ("small", ["trainA/image_0.png: 80x40", "data.image_size 64"]),
     ],
 )
 def test_bad_input_is_named_and_leaves_the_old_data(tmp_path, config, photographs, kind, told):
     target = tmp_path / "data"
-    data = config(source="folder", path=str(photographs), size=64)
+    data = config(source="folder", path=str(photographs), image_size=64)
     before = prepare(data, target)
     broken_folder(photographs, kind)
     with pytest.raises(UserError) as error:
@@ -166,7 +166,7 @@ def test_a_damaged_manifest_is_told(tmp_path):
 
 def test_a_disk_that_takes_no_more_is_told_and_leaves_the_old_data(tmp_path, config, photographs, monkeypatch):
     target = tmp_path / "data"
-    data = config(source="folder", path=str(photographs), size=64)
+    data = config(source="folder", path=str(photographs), image_size=64)
     before = prepare(data, target)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"could not be filled, and is as it was before: .*Not a directory"):
@@ -186,7 +186,7 @@ def test_a_disk_that_takes_no_more_is_told_and_leaves_the_old_data(tmp_path, con
 
 def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path, settings, photographs, monkeypatch):
     target, partial = tmp_path / "data", tmp_path / "data.partial"
-    settings["data"].update({"source": "folder", "path": str(photographs), "size": None})
+    settings["data"].update({"source": "folder", "path": str(photographs), "image_size": None})
     before = prepare(parse_params(settings, "params.yaml").data, target)
     pixels = np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8)
     for index in range(FEW):
@@ -202,7 +202,7 @@ def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path,
     assert read_manifest(target) == before
     assert workers and not psutil.wait_procs(workers, timeout=60)[1]
 
-    settings["data"]["size"] = 32
+    settings["data"]["image_size"] = 32
     again = prepare(parse_params(settings, "params.yaml").data, target)
     assert not partial.exists()
     assert sorted(path.name for path in (target / "trainA").iterdir()) == [e.name for e in again.splits["trainA"]]

@@ -32,7 +32,7 @@ def experiment(settings, photographs, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
     def run(changes):
-        tiny = {**TINY, "data": {"source": "folder", "path": str(photographs), "size": 66}}
+        tiny = {**TINY, "data": {"source": "folder", "path": str(photographs), "image_size": 66}}
         for source in (tiny, changes):
             for section, values in source.items():
                 settings[section].update(values)

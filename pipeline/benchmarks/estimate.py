@@ -151,7 +151,7 @@ def _translation_seconds(params: Params, prepared: Path) -> float:
 def _drawing_seconds(params: Params) -> float:
     """Of one scene, where all cores draw."""
     scenes = count()
-    call = {"scene": lambda: draw_scene(params.data.seed, next(scenes), "A", params.data.size)}
+    call = {"scene": lambda: draw_scene(params.data.seed, next(scenes), "A", params.data.image_size)}
     return interleaved(call, torch.device("cpu"), budget=0)["scene"].seconds / os.cpu_count()
 
 

@@ -46,7 +46,7 @@ def offline(params: Params) -> Iterator[Params]:
 @contextmanager
 def drawn_data(params: Params, train: int, test: int) -> Iterator[Path]:
     """A prepared folder of drawn scenes of the setting's size, as many a domain as ``train`` and ``test`` say."""
-    changes = {"source": "scenes", "size": drawn_size(params), "scenes_train": train, "scenes_test": test}
+    changes = {"source": "scenes", "image_size": drawn_size(params), "scenes_train": train, "scenes_test": test}
     with TemporaryDirectory() as folder:
         target = Path(folder) / "prepared"
         with console.capture():
@@ -56,4 +56,4 @@ def drawn_data(params: Params, train: int, test: int) -> Iterator[Path]:
 
 def drawn_size(params: Params) -> int:
     """Pixels: the side of the setting's stored images, or of its crops where each image keeps its own size."""
-    return params.data.size or params.train.crop_size
+    return params.data.image_size or params.train.crop_size
