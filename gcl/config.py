@@ -3,24 +3,36 @@
 No file is read here; the defaults and the comment to every key stand in params.yaml.
 """
 
-from pathlib import Path
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gcl.layer_names import encoder_layers, last_generator_layer
 from gcl.public_datasets import DATASETS
+from gcl.value_ranges import (
+    Decay,
+    Devices,
+    File,
+    FileOrAddress,
+    Images,
+    Nodes,
+    Patches,
+    Pixels,
+    Rate,
+    Real,
+    Seed,
+    Share,
+    Steps,
+    Temperature,
+    Weight,
+    Whole,
+    Width,
+)
 
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Share = Annotated[float, Field(gt=0, le=1)]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Adjacency = Literal["shared", "separate", "identity"]
-
-
-def _count_or_auto(devices: object) -> object:
-    if devices == "auto" or (type(devices) is int and devices >= 1):
-        return devices
-    raise ValueError(f"train.devices = {devices}: must be a whole number of at least 1, or auto")
 
 
 class Section(BaseModel):
@@ -33,13 +45,13 @@ class DataConfig(Section):
     """Which images, and how ``prepare`` stores them."""
 
     source: Literal[("scenes", "folder", *DATASETS)]
-    path: Path | None
-    mirror: str | None
-    image_size: Annotated[int, Field(ge=32)] | None
-    test_share: Annotated[float, Field(gt=0, lt=1)]
+    path: File | None
+    mirror: FileOrAddress | None
+    image_size: Annotated[Pixels, Field(ge=32)] | None
+    test_share: Annotated[Real, Field(gt=0, lt=1)]
     on_bad_image: Literal["stop", "skip"]
-    scenes_train: Count
-    scenes_test: Annotated[int, Field(ge=2)]
+    scenes_train: Images
+    scenes_test: Annotated[Images, Field(ge=2)]
     seed: Seed
 
     @model_validator(mode="after")
@@ -56,24 +68,24 @@ class EncoderConfig(Section):
 
     name: Literal["small", "vgg16"]
     layers: Annotated[tuple[Annotated[str, Field(pattern=r"^relu[1-5]_[1-3]$")], ...], Field(min_length=1)]
-    weights: Path | None
+    weights: File | None
 
 
 class GraphConfig(Section):
     """The graph contrastive loss."""
 
-    weight: Annotated[float, Field(ge=0)]
+    weight: Weight
     identity_term: bool
-    patches: Count
-    embedding: Count
+    patches: Patches
+    embedding: Width
     adjacency: Adjacency
-    threshold: Annotated[float, Field(ge=-1, le=1)]
-    hops: Annotated[int, Field(ge=0)]
+    threshold: Annotated[Real, Field(ge=-1, le=1)]
+    hops: Annotated[Whole, Field(ge=0, le=16)]
     pooling: bool
-    levels: Annotated[int, Field(ge=1, le=3)]
+    levels: Annotated[Whole, Field(ge=1, le=3)]
     keep: Share
-    level_weights: tuple[Annotated[float, Field(ge=0)], ...]
-    temperature: Annotated[float, Field(gt=0)]
+    level_weights: tuple[Weight, ...]
+    temperature: Temperature
 
     @model_validator(mode="after")
     def _a_weight_for_every_level(self) -> Self:
@@ -101,28 +113,28 @@ class GraphConfig(Section):
 class CutConfig(Section):
     """PatchNCE on the generator's own features: the baseline CUT."""
 
-    weight: Annotated[float, Field(ge=0)]
+    weight: Weight
     identity_term: bool
-    layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
-    patches: Count
-    embedding: Count
-    temperature: Annotated[float, Field(gt=0)]
+    layers: Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1)]
+    patches: Patches
+    embedding: Width
+    temperature: Temperature
 
 
 class GeneratorConfig(Section):
     """The network that translates."""
 
-    channels: Count
-    blocks: Count
-    downsamplings: Annotated[int, Field(ge=1, le=4)]
+    channels: Annotated[Whole, Field(ge=1, le=512)]
+    blocks: Annotated[Whole, Field(ge=1, le=100)]
+    downsamplings: Annotated[Whole, Field(ge=1, le=4)]
     resampling: Literal["blur", "resize"]
 
 
 class DiscriminatorConfig(Section):
     """The network that tells translated images from real ones."""
 
-    channels: Count
-    layers: Annotated[int, Field(ge=1, le=5)]
+    channels: Annotated[Whole, Field(ge=1, le=512)]
+    layers: Annotated[Whole, Field(ge=1, le=5)]
     spectral_norm: bool
 
 
@@ -130,27 +142,27 @@ class TrainConfig(Section):
     """Optimisation, the images' augmentation, the device, and what is written down on the way."""
 
     seed: Seed
-    steps: Count
-    constant_share: Annotated[float, Field(ge=0, le=1)]
-    batch_size: Count
-    load_size: Count
-    crop_size: Annotated[int, Field(ge=16)]
+    steps: Steps
+    constant_share: Annotated[Real, Field(ge=0, le=1)]
+    batch_size: Width
+    load_size: Pixels
+    crop_size: Pixels
     flip: bool
-    generator_lr: Annotated[float, Field(gt=0)]
-    discriminator_lr: Annotated[float, Field(gt=0)]
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
-    average_decay: Annotated[float, Field(ge=0, lt=1)]
+    generator_lr: Rate
+    discriminator_lr: Rate
+    betas: tuple[Decay, Decay]
+    average_decay: Decay
     accelerator: Literal["auto", "cpu", "cuda", "mps"]
-    devices: Annotated[int | Literal["auto"], BeforeValidator(_count_or_auto)]
-    num_nodes: Count
+    devices: Devices
+    num_nodes: Nodes
     strategy: Literal["auto", "ddp"]
     precision: Precision
     channels_last: bool
-    workers: Annotated[int, Field(ge=0)]
-    log_every: Count
-    sample_every: Count
-    save_every: Count
-    sample_images: Count
+    workers: Annotated[Whole, Field(ge=0, le=128)]
+    log_every: Steps
+    sample_every: Steps
+    save_every: Steps
+    sample_images: Images
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
@@ -166,11 +178,14 @@ class EvaluateConfig(Section):
     """How outputs are judged."""
 
     features: Literal["small", "inception"]
-    inception_weights: Path | None
-    alexnet_weights: Path | None
-    batch_size: Count
+    inception_weights: File | None
+    alexnet_weights: File | None
+    batch_size: Width
     seed: Seed
 
+
+UNSEEN_BY_DVC = ("size", "nfiles")
+"""Keys that DVC's cache of runs passes over, wherever they stand, parameters included (iterative/dvc#10296)."""
 
 MAIN = "main"
 """The variant that changes nothing: the experiment itself."""
@@ -179,8 +194,21 @@ MAIN = "main"
 class AblateConfig(Section):
     """Which variants of the experiment are trained beside it, and how often."""
 
-    seeds: Count
-    variants: dict[Annotated[str, Field(pattern=r"^\w+$")], dict[str, Any]]
+    seeds: Annotated[Whole, Field(ge=1, le=1000)]
+    variants: dict[str, dict[str, Any]]
+
+    @model_validator(mode="after")
+    def _names_suit_files_and_dvc(self) -> Self:
+        for name in self.variants:
+            if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", name):
+                raise ValueError(
+                    f"ablate.variants.{name}: a name is made of up to 100 letters of the English alphabet, digits and _"
+                )
+            if name in UNSEEN_BY_DVC:
+                raise ValueError(
+                    f"ablate.variants.{name}: DVC leaves this name out of what it compares; choose another"
+                )
+        return self
 
     @model_validator(mode="after")
     def _main_changes_nothing(self) -> Self:
@@ -217,9 +245,10 @@ class Params(Section):
         """These parameters with the changes of ``ablate.variants.NAME``.
 
         Its keys are those of ``graph``, and ``method``; changes of the graph mean the method gcl. Raises pydantic's
-        ValidationError for what ``graph`` would not take.
+        ValidationError for what ``graph`` would not take, ValueError for a key to which another leaves no effect.
         """
         changes = dict(self.ablate.variants[name])
+        _check_effective(name, changes)
         method = changes.pop("method", "gcl" if changes else self.method)
         graph = GraphConfig.model_validate({**self.graph.model_dump(), **changes})
         return type(self).model_validate({**dict(self), "method": method, "graph": graph})
@@ -238,6 +267,21 @@ class Params(Section):
         return self.model_copy(update={"train": self.train.model_copy(update={"seed": seed})})
 
     @model_validator(mode="after")
+    def _layers_are_there(self) -> Self:
+        if self.method == "gcl":
+            name, asked, allowed = self.encoder.name, self.encoder.layers, encoder_layers(self.encoder.name)
+            section, network = "encoder", f"encoder.name {name}"
+        else:
+            last = last_generator_layer(**self.generator.model_dump(exclude={"channels"}))
+            section, asked, allowed = "cut", self.cut.layers, range(last + 1)
+            network = "this generator"
+        wrong = [layer for layer in asked if layer not in allowed]
+        if wrong:
+            known = f"0 to {allowed[-1]}" if section == "cut" else ", ".join(allowed)
+            raise ValueError(f"{section}.layers: {network} has no layer {wrong[0]}; there are {known}")
+        return self
+
+    @model_validator(mode="after")
     def _networks_fit_the_crop(self) -> Self:
         crop, stride = self.train.crop_size, 2**self.generator.downsamplings
         if crop % stride or crop < 4 * stride:
@@ -254,3 +298,17 @@ class Params(Section):
                 "nothing would be left of the image"
             )
         return self
+
+
+def _check_effective(name: str, changes: Mapping[str, Any]) -> None:
+    """ValueError if a variant changes what another of its own changes leaves without effect."""
+    others = changes.keys() - {"method"}
+    unread = {
+        "method: cut": others if changes.get("method") == "cut" else set(),
+        "weight: 0": others - {"weight"} if changes.get("weight") == 0 else set(),
+        "pooling: false": others & {"levels", "keep"} if changes.get("pooling") is False else set(),
+        "adjacency: identity": others & {"threshold"} if changes.get("adjacency") == "identity" else set(),
+    }
+    for reason, keys in unread.items():
+        if keys:
+            raise ValueError(f"ablate.variants.{name}: {sorted(keys)[0]} has no effect with {reason}; leave it out")

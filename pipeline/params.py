@@ -49,6 +49,8 @@ def parse_params(contents: dict, path: Path) -> Params:
             params.variant(name)
         except ValidationError as error:
             raise _located_error(error, f"{path}: ablate.variants.{name}") from error
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
     return params
 
 

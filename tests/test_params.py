@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from gcl.config import Params
+from gcl.encoders import PLANS
 from gcl.errors import UserError
+from gcl.layer_names import encoder_layers, last_generator_layer
+from gcl.networks import Generator
 from pipeline.params import flatten, parse_params, read_params
 from pipeline.presets import apply_preset, preset_names
 from tests.conftest import ROOT
@@ -42,7 +45,7 @@ def test_every_key_has_a_comment():
         ("data", "source", "folder", ["data.path"]),
         ("train", "crop_size", 100, ["train.crop_size 100", "train.load_size 64"]),
         ("train", "steps", "many", ["train.steps = many", "integer"]),
-        ("train", "devices", 0, ["train.devices = 0: must be a whole number of at least 1, or auto"]),
+        ("train", "devices", 0, ["train.devices = 0: must be a whole number from 1 to 1024, or auto"]),
         ("train", "devices", True, ["train.devices = True"]),
         ("train", "crop_size", 62, ["train.crop_size 62", "multiple of 4"]),
         ("discriminator", "layers", 5, ["discriminator.layers 5", "train.crop_size 64"]),
@@ -50,6 +53,22 @@ def test_every_key_has_a_comment():
         ("train", "seed", 2**32, ["train.seed"]),
         ("graph", "weight", float("inf"), ["graph.weight = inf"]),
         ("optimizer", "lr", 1, ["optimizer: unknown key"]),
+        ("train", "steps", True, ["train.steps = True: input should be a number"]),
+        ("train", "steps", 10**30, ["train.steps = 1000", "less than or equal to 1000000000"]),
+        ("train", "generator_lr", True, ["train.generator_lr = True"]),
+        ("train", "betas", [True, 0.9], ["train.betas.0 = True"]),
+        ("train", "workers", 1000, ["train.workers = 1000", "128"]),
+        ("train", "devices", 2000, ["train.devices = 2000", "1024"]),
+        ("generator", "channels", 100000, ["generator.channels = 100000", "512"]),
+        ("data", "scenes_train", 10**7, ["data.scenes_train"]),
+        ("encoder", "layers", ["relu3_3"], ["encoder.layers: encoder.name small has no layer relu3_3", "relu3_2"]),
+        ("encoder", "layers", ["relu4_1"], ["has no layer relu4_1; there are relu1_1"]),
+        (
+            "cut",
+            "layers",
+            [0, 24],
+            ["ablate.variants.cut: cut.layers: this generator has no layer 24; there are 0 to 23"],
+        ),
         ("data", "size", 64, ["data.size: this key is called data.image_size now"]),
     ],
 )
@@ -59,6 +78,45 @@ def test_mistakes_are_named(settings, section, key, value, told):
         parse_params(settings, FILE)
     for part in ["params.yaml", *told]:
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "variants, told",
+    [
+        ({"both": {"method": "cut", "hops": 3}}, "ablate.variants.both: hops has no effect with method: cut"),
+        ({"off": {"weight": 0, "hops": 3}}, "ablate.variants.off: hops has no effect with weight: 0"),
+        ({"flat": {"pooling": False, "keep": 0.5}}, "ablate.variants.flat: keep has no effect with pooling: false"),
+        ({"alone": {"adjacency": "identity", "threshold": 0}}, "ablate.variants.alone: threshold has no effect"),
+        ({"x@y": {}}, "ablate.variants.x@y: a name is made of"),
+        ({"..": {}}, "ablate.variants...: a name is made of"),
+        ({"main": {"hops": 1}}, "ablate.variants.main is the main run itself"),
+        ({"wrong": {"hop": 1}}, "ablate.variants.wrong: hop: unknown key; did you mean hops?"),
+    ],
+)
+def test_mistakes_in_variants_are_named(settings, variants, told):
+    settings["ablate"]["variants"] = variants
+    with pytest.raises(UserError) as error:
+        parse_params(settings, FILE)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("resampling", ["blur", "resize"])
+@pytest.mark.parametrize("blocks, downsamplings", [(1, 1), (3, 2), (2, 4)])
+def test_the_generators_last_layer_is_known_without_it(blocks, downsamplings, resampling):
+    generator = Generator(4, blocks, downsamplings, resampling)
+    assert last_generator_layer(blocks, downsamplings, resampling) == len(generator.model) - 1
+
+
+@pytest.mark.parametrize("name", ["small", "vgg16"])
+def test_the_encoders_layers_are_known_without_it(name):
+    assert encoder_layers(name) == PLANS[name].chosen()
+
+
+def test_files_in_the_home_folder_are_found(settings, monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    settings["data"] |= {"source": "folder", "path": "~/photographs", "mirror": "~/archive.zip"}
+    data = parse_params(settings, FILE).data
+    assert (str(data.path), data.mirror) == ("/somewhere/photographs", "/somewhere/archive.zip")
 
 
 def test_a_missing_key_is_named(settings):

@@ -13,11 +13,13 @@ STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 WITHOUT_EFFECT = {
     "gcl/config.py": "what it reads is in the stage's params",
     "gcl/errors.py": "messages",
+    "gcl/layer_names.py": "which layers can be asked for",
     "gcl/published_weights.py": "where weights come from, not what they are",
     "pipeline/console.py": "what is printed",
     "pipeline/devices.py": "what it reads is in the stage's params, and messages",
     "gcl/public_datasets.py": "what is chosen of it is in the stage's params",
     "gcl/states.py": "what a killed training goes on from, bit for bit",
+    "gcl/value_ranges.py": "what it reads is in the stage's params",
     "gcl/weight_checks.py": "messages",
     "pipeline/journal.py": "what is logged",
     "pipeline/params.py": "what it reads is in the stage's params",
