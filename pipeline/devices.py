@@ -31,6 +31,9 @@ def make_fabric(config: TrainConfig) -> Fabric:
             strategy=DDPStrategy(timeout=PATIENCE) if several else "auto",
             precision=config.precision,
         )
+    cores = os.cpu_count() or 1
+    if fabric.device.type == "cpu" and config.devices != "auto" and config.devices > cores:
+        raise UserError(f"train.devices {config.devices} is more than the {cores} cores of this machine; lower it")
     if config.num_nodes > 1 and not {"WORLD_SIZE", "NODE_RANK", "SLURM_JOB_ID"} & os.environ.keys():
         raise UserError(
             f"train.num_nodes is {config.num_nodes}, but neither torchrun nor srun started this: it would wait forever"

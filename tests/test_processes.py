@@ -82,6 +82,11 @@ def test_devices_that_are_not_there_are_told_with_all_that_was_asked(config):
         make_fabric(config(accelerator="cuda", devices=1000))
 
 
+def test_more_processes_than_cores_are_refused(config):
+    with pytest.raises(UserError, match=r"train.devices 999 is more than the \d+ cores"):
+        make_fabric(config(accelerator="cpu", devices=999))
+
+
 def test_other_machines_that_nobody_started_are_not_waited_for(config):
     with pytest.raises(UserError, match=r"train.num_nodes is 2, but neither torchrun nor srun"):
         make_fabric(config(num_nodes=2))
