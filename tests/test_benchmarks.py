@@ -14,7 +14,7 @@ from gcl.losses import GraphContrastiveLoss
 from pipeline.bench import bench
 from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
 from pipeline.benchmarks.convolutions import bare, record_convolutions
-from pipeline.benchmarks.estimate import Costs, stage_times, total
+from pipeline.benchmarks.estimate import Costs, image_counts, stage_times, total
 from pipeline.benchmarks.graph_loss import Cost, GraphLossCall, Size
 from pipeline.benchmarks.settings import published
 from pipeline.benchmarks.sparse_graph_loss import SparseGraphContrastiveLoss
@@ -120,9 +120,10 @@ def test_the_estimate_adds_up(settings, tiny):
     two_seeds = parse_params({**settings, "ablate": {**settings["ablate"], "seeds": 2}}, "params.yaml")
     steps = {MAIN: 2.0, "no_pooling": 1.0, "cut": 5.0}
     costs = Costs(start=100.0, prepared_image=0.5, steps=steps, translated_image=0.25, evaluation=3.0)
-    rows = stage_times(two_seeds, costs, test_images=4)
+    counts = {"trainA": 6, "trainB": 5, "testA": 4, "testB": 3}
+    rows = stage_times(two_seeds, costs, counts)
     assert {row.stage: row.seconds for row in rows} == {
-        "prepare": 100 + 2 * (6 + 4) * 0.5,
+        "prepare": 100 + 18 * 0.5,
         "train": 100 + 4 * 2.0,
         "translate": 100 + 4 * 0.25,
         "evaluate": 100 + 3.0,
@@ -134,7 +135,15 @@ def test_the_estimate_adds_up(settings, tiny):
         "compare": 100,
     }
     assert total(rows) == sum(row.seconds for row in rows)
-    assert "ablate@main" not in {row.stage for row in stage_times(tiny, costs, 4)}
+    assert "ablate@main" not in {row.stage for row in stage_times(tiny, costs, counts)}
+
+
+def test_the_estimate_counts_the_images_that_there_are(settings, tmp_path, save_images):
+    for split, number in {"trainA": 10, "trainB": 5, "testB": 3}.items():
+        save_images(tmp_path / split, number)
+    settings["data"] |= {"source": "folder", "path": str(tmp_path)}
+    counts = image_counts(parse_params(settings, "params.yaml"), tmp_path / "nothing prepared")
+    assert counts == {"trainA": 8, "trainB": 5, "testA": 2, "testB": 3}
 
 
 def test_the_published_setting_is_the_preset(tiny):

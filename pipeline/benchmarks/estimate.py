@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from gcl.config import MAIN, Params
-from gcl.manifest import read_manifest
+from gcl.manifest import SPLITS, read_manifest
 from gcl.networks import Generator
 from gcl.scenes import draw_scene
 from gcl.training import train
@@ -33,7 +33,7 @@ BUDGET = 2.0
 WARM_UP = 2
 """Steps that are not measured."""
 
-UNKNOWN_COUNTS = {"trainB": 1000, "testA": 100}
+UNKNOWN_COUNTS = {"trainA": 1000, "trainB": 1000, "testA": 100, "testB": 100}
 """Images a split, where they are known only after a download."""
 
 
@@ -73,28 +73,32 @@ def estimate(params: Params, prepared: Path) -> list[StageTime]:
             translated_image=_translation_seconds(params, drawn),
             evaluation=_evaluation_seconds(params, counts) if params.evaluate.features == "small" else None,
         )
-    return stage_times(params, costs, counts["testA"])
+    return stage_times(params, costs, counts)
 
 
 def image_counts(params: Params, prepared: Path) -> dict[str, int]:
-    """Images of trainB and testA: those drawn, those prepared, those in the folder, or a guess, in this order."""
+    """Images by split: those drawn, those prepared, those in the folder, or a guess, in this order."""
     data = params.data
     if data.source == "scenes":
-        return {"trainB": data.scenes_train, "testA": data.scenes_test}
+        return dict(zip(SPLITS, [data.scenes_train] * 2 + [data.scenes_test] * 2, strict=True))
     if (prepared / "manifest.json").is_file() and (manifest := read_manifest(prepared)).source == data.source:
         return manifest.counts()
     if data.source == "folder" and data.path.is_dir():
-        found = {split: _count(data.path / split) for split in ("trainA", "trainB", "testA")}
-        return {"trainB": found["trainB"], "testA": found["testA"] or round(data.test_share * found["trainA"])}
+        counts = {split: _count(data.path / split) for split in SPLITS}
+        for train, test in (("trainA", "testA"), ("trainB", "testB")):
+            if not counts[test]:
+                counts[test] = round(data.test_share * counts[train])
+                counts[train] -= counts[test]
+        return counts
     return UNKNOWN_COUNTS
 
 
-def stage_times(params: Params, costs: Costs, test_images: int) -> list[StageTime]:
-    """The stages in their order, then every variant with all its seeds."""
-    drawn = 2 * (params.data.scenes_train + params.data.scenes_test)
+def stage_times(params: Params, costs: Costs, counts: Mapping[str, int]) -> list[StageTime]:
+    """The stages in their order, then every variant with all its seeds; ``counts`` are the images by split."""
+    images, test_images = sum(counts.values()), counts["testA"]
     translation = test_images * costs.translated_image
     rows = [
-        _row("prepare", costs, costs.prepared_image, f"{drawn} images", drawn),
+        _row("prepare", costs, costs.prepared_image, f"{images} images", images),
         _row("train", costs, costs.steps[MAIN], _steps(params, costs, MAIN), params.train.steps),
         _row("translate", costs, costs.translated_image, f"{test_images} images", test_images),
         _row("evaluate", costs, costs.evaluation, f"{test_images} images"),
