@@ -24,6 +24,7 @@ from gcl.manifest import Manifest
 from pipeline.console import announce
 from pipeline.journal import Event, Journal
 from pipeline.params import flatten
+from pipeline.run_names import run_name
 from pipeline.store import FAILED, FINISHED, IMAGE_TAGS, Store, first_line, image_files, tracking_uri, twice
 from pipeline.sync import replay
 
@@ -168,8 +169,7 @@ def run_identity(params: Params, manifest: Manifest, variant: str) -> dict[str, 
     dataset = params.data.path.resolve().name if params.data.source == "folder" else params.data.source
     seed = str(params.train.seed)
     tags = {"variant": variant, "seed": seed, "data.hash": manifest.sha256, **_revision_tags()}
-    name = f"{os.environ.get('DVC_EXP_NAME', '')} {variant} seed {seed}".strip()
-    return {"name": name, "dataset": dataset, "tags": tags}
+    return {"name": run_name(params, variant), "dataset": dataset, "tags": tags}
 
 
 def save_run(run: Run, run_file: Path, training_seconds: float) -> None:

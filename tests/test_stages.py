@@ -24,6 +24,7 @@ WITHOUT_EFFECT = {
     "pipeline/journal.py": "what is logged",
     "pipeline/params.py": "what it reads is in the stage's params",
     "pipeline/resuming.py": "what a killed training goes on from, bit for bit",
+    "pipeline/run_names.py": "what is logged",
     "pipeline/store.py": "what is logged",
     "pipeline/sync.py": "what is logged",
     "pipeline/tracking.py": "what is logged",

@@ -1,0 +1,66 @@
+"""What a run is called: its variant or what its parameters change, and its seed."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from gcl.config import MAIN, Params
+from gcl.errors import UserError
+from pipeline.params import flatten, parse_params, repository_root
+
+PARAMS = "params.yaml"
+
+MOST_NAMED = 3
+"""Changes that a name holds; more are only counted."""
+
+
+def run_name(params: Params, variant: str) -> str:
+    """Such as ``graph.pooling=false, seed 0 (gouty-boss)``; ``main, seed 0`` where nothing differs from the baseline.
+
+    The baseline is the params.yaml that git has: that of the commit which a DVC experiment starts from, else of HEAD.
+    """
+    changes = _changes(params, variant)
+    shown = [f"{key}={value}" for key, value in list(changes.items())[:MOST_NAMED]]
+    more = [f"{len(changes) - MOST_NAMED} more"] if len(changes) > MOST_NAMED else []
+    named = [] if variant == MAIN and changes else [variant]
+    experiment = os.environ.get("DVC_EXP_NAME")
+    name = ", ".join([*named, *shown, *more, f"seed {params.train.seed}"])
+    return f"{name} ({experiment})" if experiment else name
+
+
+def _changes(params: Params, variant: str) -> dict[str, str]:
+    """What of the parameters differs from this variant of the baseline, but for the seed; written as DVC takes it."""
+    baseline = _baseline()
+    if baseline is None:
+        return {}
+    try:
+        before = baseline if variant == MAIN else baseline.variant(variant)
+    except (KeyError, ValidationError):
+        return {}
+    old, new = (_written(version) for version in (before.with_seed(params.train.seed), params))
+    return {key: value for key, value in new.items() if key in old and value != old[key]}
+
+
+def _baseline() -> Params | None:
+    """None without git, without the file in it, or where this version cannot read it."""
+    revision = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
+    try:
+        answer = subprocess.run(["git", "show", f"{revision}:./{PARAMS}"], capture_output=True, text=True, check=True)
+        return parse_params(YAML(typ="safe").load(answer.stdout), Path(PARAMS))
+    except (OSError, subprocess.CalledProcessError, YAMLError, UserError):
+        return None
+
+
+def _written(params: Params) -> dict[str, str]:
+    """What a run reads, each value as ``dvc exp run -S`` takes it."""
+    # In DVC's experiments paths have become those of the original repository.
+    root = f"{repository_root()}/"
+    return {
+        key: value.removeprefix(root) if isinstance(value, str) else json.dumps(value)
+        for key, value in flatten(params.read()).items()
+    }
