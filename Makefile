@@ -5,7 +5,7 @@ READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: repro test lint lock help
+.PHONY: repro test ui lint lock help
 
 help: ## What can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -13,11 +13,14 @@ help: ## What can be made
 repro: $(READY) ## Run every stage that is out of date, then say where the results are
 	dvc repro
 	@echo "report:  reports/report.md, and the ablation: reports/ablation.md"
-	@echo "runs:    $${MLFLOW_TRACKING_URI:-mlflow.db} (look at them with: . $(VENV)/bin/activate && mlflow ui)"
+	@echo "runs:    $${MLFLOW_TRACKING_URI:-mlflow.db} (look at them with: make ui)"
 
 test: $(READY) ## Run all tests and the linter
 	ruff check .
 	pytest -q --numprocesses 2
+
+ui: $(READY) ## Show the runs in mlflow.db side by side in a browser
+	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 lint: $(READY) ## Check and format the code
 	ruff check --fix .

@@ -25,7 +25,7 @@ class OneProject(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.split("::")[0]).stem
-        return "project" if file in ("test_ablation", "test_pipeline", "test_turning") else file
+        return "project" if file in ("test_ablation", "test_pipeline", "test_sharing", "test_turning") else file
 
 
 @pytest.hookimpl(optionalhook=True)
