@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -13,7 +14,7 @@ from gcl.config import GeneratorConfig
 from gcl.errors import UserError
 from gcl.files import write_json, write_whole
 from gcl.networks import Generator
-from gcl.weight_checks import differences
+from gcl.weight_checks import State, differences, not_finite
 
 FORMAT = 1
 
@@ -48,11 +49,17 @@ def read_description(folder: Path) -> dict[str, Any]:
 def load_generator(folder: Path | str) -> Generator:
     """Rebuilds the generator of a model folder, on the CPU, in evaluation mode.
 
-    UserError for a folder that holds no model, or weights of another size than its model.json says.
+    UserError for a folder that holds no model, or weights that are not finite or of another size than its model.json
+    says.
     """
     folder = Path(folder)
-    generator = build_generator(read_description(folder).get("generator"), folder / "model.json")
-    load_weights(generator, folder / "generator.safetensors")
+    arguments, origin = read_description(folder).get("generator"), folder / "model.json"
+    weights = folder / "generator.safetensors"
+    # On the meta device no size that somebody wrote down takes memory.
+    with torch.device("meta"):
+        _check_header(build_generator(arguments, origin).state_dict(), weights)
+    generator = build_generator(arguments, origin)
+    load_weights(generator, weights)
     return generator.eval()
 
 
@@ -68,14 +75,25 @@ def build_generator(arguments: Any, origin: Path) -> Generator:
 def load_weights(network: nn.Module, path: Path) -> None:
     """Fills ``network`` from a safetensors file.
 
-    UserError if the file is missing, damaged or holds other names or shapes: what was expected and what was found.
+    UserError if the file is missing, damaged or holds values that are not finite, other names or other shapes: what was
+    expected and what was found.
     """
+    _check_header(network.state_dict(), path)
+    state = load_file(path)
+    if told := not_finite(state):
+        raise UserError(f"{path}: {told}: no model can be made of it; train again or take another")
+    network.load_state_dict(state)
+
+
+def _check_header(expected: State, path: Path) -> None:
+    """UserError unless the file holds tensors of the ``expected`` names and shapes; none of them is read."""
     try:
-        state = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
     except FileNotFoundError as error:
         raise UserError(f"{path}: file is missing") from error
     except SafetensorError as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from error
-    if told := differences(network.state_dict(), state):
+    found = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    if told := differences(expected, found):
         raise UserError(f"{path}: does not hold the weights that were expected: {told}")
-    network.load_state_dict(state)

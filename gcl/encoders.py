@@ -14,7 +14,7 @@ from torchvision.models import VGG16_Weights
 
 from gcl.errors import UserError
 from gcl.published_weights import local_or_published
-from gcl.weight_checks import entry_differences
+from gcl.weight_checks import entry_differences, not_finite
 
 BUNDLED = Path(__file__).parent / "weights"
 
@@ -128,7 +128,10 @@ class Encoder(nn.Module):
         differences = entry_differences(self.state_dict(), state, allowed=_whole(self.plan).state_dict())
         if differences:
             raise EncoderError(f"{weights} does not hold this encoder: {_shortened(differences)}")
-        self.load_state_dict({key: state[key] for key in self.state_dict()})
+        used = {key: state[key] for key in self.state_dict()}
+        if told := not_finite(used):
+            raise EncoderError(f"{weights}: {told}")
+        self.load_state_dict(used)
         return self
 
 

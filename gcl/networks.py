@@ -39,7 +39,8 @@ class InstanceNorm2d(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        if not images.is_contiguous(memory_format=torch.channels_last):
+        # On mps the gradients of channels-last batch normalisation are wrong (pytorch#175189).
+        if images.device.type == "mps" or not images.is_contiguous(memory_format=torch.channels_last):
             return F.instance_norm(images)
         normalised = [F.batch_norm(image, None, None, training=True) for image in images.split(1)]
         return torch.cat(normalised) if len(normalised) > 1 else normalised[0]

@@ -15,7 +15,10 @@ from gcl.checkpoints import build_generator, save_generator
 from gcl.errors import UserError
 from gcl.files import replaced_folder, sha256
 from gcl.networks import BlurUpsample, Generator
-from gcl.weight_checks import State, differences, generator_arguments, shortened
+from gcl.weight_checks import State, differences, generator_arguments, not_finite, shortened
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""What the names of a normalisation's running statistics end in."""
 
 EXPECTED = "expected a ResNet generator of the CUT family (model.1.weight of shape (channels, 3, 7, 7) and so on)"
 
@@ -24,13 +27,15 @@ def import_checkpoint(checkpoint: Path, target: Path) -> dict[str, Any]:
     """Makes ``target`` a model folder of the generator in ``checkpoint`` and returns its description.
 
     The sizes are read off the weights, whose names may begin with ``module.`` and which may lie in a dict of several
-    networks. UserError, and nothing written, if the file is unreadable, holds more than tensors, no such generator or
-    more than one, or lies in ``target``.
+    networks. The description's origin lists the entries that were ``dropped``: running statistics, which old versions
+    of torch kept for normalisations that never use them. UserError, and nothing written, if the file is unreadable,
+    holds more than tensors, no such generator or more than one, values that are not finite, or lies in ``target``.
     """
     if checkpoint.resolve().is_relative_to(target.resolve()):
         raise UserError(f"{target} holds {checkpoint.name}; write somewhere else")
-    generator, arguments = _only_generator(_read_states(checkpoint), checkpoint)
-    description = {"generator": arguments, "origin": {"file": checkpoint.name, "sha256": sha256(checkpoint)}}
+    generator, arguments, dropped = _only_generator(_read_states(checkpoint), checkpoint)
+    origin = {"file": checkpoint.name, "sha256": sha256(checkpoint), **({"dropped": dropped} if dropped else {})}
+    description = {"generator": arguments, "origin": origin}
     with replaced_folder(target) as folder:
         save_generator(folder, generator, description)
     return description
@@ -78,8 +83,19 @@ def _without_module(state: State) -> State:
     return state
 
 
-def _only_generator(states: dict[str, State], checkpoint: Path) -> tuple[Generator, dict[str, Any]]:
-    """The one generator among ``states`` with its weights, and its arguments."""
+def _statistics(state: State) -> list[str]:
+    """The running statistics of normalisations that have no weights."""
+    found = [name.rpartition(".") for name in state if name.endswith(STATISTICS)]
+    return [f"{layer}.{entry}" for layer, _, entry in found if f"{layer}.weight" not in state]
+
+
+def _only_generator(all_states: dict[str, State], checkpoint: Path) -> tuple[Generator, dict[str, Any], list[str]]:
+    """The one generator among the states with its weights, its arguments, and the entries that it does not use."""
+    unused = {name: _statistics(state) for name, state in all_states.items()}
+    states = {
+        name: {entry: tensor for entry, tensor in state.items() if entry not in unused[name]}
+        for name, state in all_states.items()
+    }
     told = {name: _unfit(state) for name, state in states.items()}
     fitting = [name for name, reason in told.items() if not reason]
     if len(fitting) > 1:
@@ -95,13 +111,19 @@ def _only_generator(states: dict[str, State], checkpoint: Path) -> tuple[Generat
             raise UserError(
                 f"{checkpoint}: {name}.filt is not the filter [1,3,3,1], by which alone images are enlarged"
             )
+    if told := not_finite(state):
+        raise UserError(f"{checkpoint}: {told}; nothing can be translated with it")
     generator.load_state_dict(state)
-    return generator, arguments
+    return generator, arguments, unused[fitting[0]]
 
 
 def _unfit(state: State) -> str:
     """Why ``state`` is none of our generators; empty if it is one."""
     arguments = generator_arguments(state)
+    if any(name.endswith(STATISTICS) for name in state):
+        return (
+            "its normalisations have weights of their own, as batch normalisation does; those of this generator do not"
+        )
     if arguments is None:
         return shortened([f"{name} {tuple(tensor.shape)}" for name, tensor in state.items()])
     sizes = ", ".join(f"{key} {value}" for key, value in arguments.items())

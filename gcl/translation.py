@@ -24,22 +24,26 @@ LARGE = 512 * 1024
 """Pixels from which on an image is large: a few of them at once could fill the memory."""
 
 
+class NotFiniteError(UserError):
+    """A translation that would be black, since its values are not finite."""
+
+
 @torch.inference_mode()
 def translate_image(generator: Generator, images: Tensor) -> Tensor:
     """Translates (B, 3, H, W) in [-1, 1] of any size: padded to what the generator takes, cropped back."""
     height, width = images.shape[-2:]
-    bottom, right = _padded(height, generator) - height, _padded(width, generator) - width
+    bottom, right = padded_side(height, generator) - height, padded_side(width, generator) - width
     padded = F.pad(images, (0, right, 0, bottom), mode="replicate")
     return generator(padded)[..., :height, :width]
 
 
-def smallest_side(generator: Generator) -> int:
-    """The fewest rows or columns that a generator takes: its reflections need 4 pixels, and 2 between its blocks."""
-    return max(2 * generator.stride, 4)
+def padded_side(side: int, generator: Generator) -> int:
+    """The rows or columns that the generator takes in the place of ``side``: whole strides, and at least two of them.
 
-
-def _padded(side: int, generator: Generator) -> int:
-    return max(side + -side % generator.stride, smallest_side(generator))
+    Its reflections need 4 pixels, and 2 between its blocks. A number that is only known when an exported program runs
+    is taken as well.
+    """
+    return torch.sym_max(side + -side % generator.stride, max(2 * generator.stride, 4))
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -69,7 +73,8 @@ def translate_folder(
     waits for files; large ones one after the other. ``autocast`` is opened around every image, in its thread: Fabric's,
     for another precision than float32. The generator is left on the device, channels last.
 
-    UserError if there is nothing to translate or an image cannot be read; what was begun before is then still written.
+    UserError if there is nothing to translate, an image cannot be read or a translation is not finite; what was begun
+    before is then still written.
     """
     images = find_images(source)
     if not images:
@@ -81,7 +86,7 @@ def translate_folder(
         pixels = to_tensor(path)
         small = pixels[0].numel() < LARGE
         if small:
-            _translate(generator, pixels, written, device, autocast)
+            _translate(generator, path, pixels, written, device, autocast)
         return small
 
     # Two images on a core each are done before one after the other on two cores.
@@ -90,7 +95,7 @@ def translate_folder(
     try:
         for path, written, done in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
             if not done:
-                _translate(generator, to_tensor(path), written, device, autocast)
+                _translate(generator, path, to_tensor(path), written, device, autocast)
             yield written
     finally:
         pool.shutdown(cancel_futures=True)
@@ -99,21 +104,28 @@ def translate_folder(
 def translate_file(
     generator: Generator, source: Path, target: Path, device: torch.device, autocast: Autocast = nullcontext
 ) -> None:
-    """Writes the translation of one image to the PNG ``target``. UserError if the image cannot be read.
+    """Writes the translation of one image to the PNG ``target``.
+
+    UserError if the image cannot be read or its translation is not finite.
 
     ``autocast`` and what becomes of the generator are as in :func:`translate_folder`.
     """
-    _translate(_ready(generator, device), to_tensor(source), target, device, autocast)
+    _translate(_ready(generator, device), source, to_tensor(source), target, device, autocast)
 
 
 def _ready(generator: Generator, device: torch.device) -> Generator:
     return generator.to(device, memory_format=torch.channels_last).eval()
 
 
-def _translate(generator: Generator, pixels: Tensor, target: Path, device: torch.device, autocast: Autocast) -> None:
+def _translate(
+    generator: Generator, source: Path, pixels: Tensor, target: Path, device: torch.device, autocast: Autocast
+) -> None:
+    """NotFiniteError, and nothing written, if the translation holds values that are not finite."""
     signed = to_signed(pixels).unsqueeze(0).to(device)  # (1, 3, H, W)
     with autocast():
         translated = translate_image(generator, signed)
+    if not translated.isfinite().all():
+        raise NotFiniteError(f"{source}: its translation holds values that are not finite")
     translated = to_pixels(translated)[0].permute(1, 2, 0)  # (H, W, 3)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_png(translated.cpu().numpy(), target)

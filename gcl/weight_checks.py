@@ -66,6 +66,12 @@ def entry_differences(needed: State, found: State, allowed: State) -> list[str]:
     return missing + misshapen + unexpected
 
 
+def not_finite(state: State) -> str:
+    """What of ``state`` holds infinite values or NaN, in one line; empty where nothing does."""
+    names = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    return f"values that are not finite in {shortened(names)}" if names else ""
+
+
 def shortened(items: list[str]) -> str:
     """The first of ``items`` in one line, and how many more there are."""
     more = len(items) - MOST_NAMED

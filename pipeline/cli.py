@@ -218,6 +218,10 @@ def import_checkpoint(
     description = import_checkpoint(checkpoint, target)
     sizes = ", ".join(f"{key} {value}" for key, value in description["generator"].items())
     announce(f"imported a generator ({sizes}): {target}")
+    if dropped := description["origin"].get("dropped"):
+        announce(
+            f"note: dropped {len(dropped)} running statistics, which its normalisations do not use: {dropped[0]}, ..."
+        )
 
 
 @app.command()

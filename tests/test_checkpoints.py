@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import pickle
+import subprocess
+import sys
 from collections import OrderedDict
 
 import numpy as np
@@ -19,6 +21,7 @@ from gcl.networks import Discriminator, Generator
 from gcl.public_checkpoints import import_checkpoint
 from gcl.translation import translate_image
 from pipeline.cli import app
+from tests.project import ROOT
 from tests.test_networks import GOLDEN, public_weights
 
 SIZES = {"channels": 4, "blocks": 2, "downsamplings": 2, "resampling": "blur"}
@@ -75,6 +78,34 @@ def test_a_description_of_no_generator_is_told(tmp_path, arguments, told):
     save_generator(tmp_path, Generator(**SIZES), {"generator": arguments})
     with pytest.raises(UserError, match=f"model.json.*{told}"):
         load_generator(tmp_path)
+
+
+@pytest.mark.parametrize("sizes", [{"blocks": 10**6}, {"blocks": 100, "channels": 512, "downsamplings": 4}])
+def test_sizes_that_somebody_made_up_take_no_memory(tmp_path, sizes):
+    save_generator(tmp_path, Generator(**SIZES), {"generator": {**SIZES, **sizes}})
+    code = (
+        "import resource; from gcl import load_generator; from gcl.errors import UserError\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    load_generator('.')\nexcept UserError as error:\n    print(error)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    told = subprocess.check_output(command, cwd=tmp_path, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert "residual blocks, found 2" in told or "generator.blocks: Input should be less than or equal" in told
+    assert int(told.split()[-1]) < 200
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, saved, value):
+    generator = Generator(**SIZES)
+    with torch.no_grad():
+        generator.model[1].bias[0] = value
+    save_generator(tmp_path, generator, {"generator": SIZES})
+    with pytest.raises(UserError, match=r"generator\.safetensors: values that are not finite in model\.1\.bias"):
+        load_generator(tmp_path)
+    with pytest.raises(UserError, match=r"latest_net_G\.pth: values that are not finite in model\.1\.bias"):
+        import_checkpoint(saved(generator.state_dict()), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 class Evil:
@@ -145,6 +176,29 @@ def test_another_filter_than_that_of_interpolation_is_told(tmp_path, saved):
 def test_weights_in_half_precision_are_imported(tmp_path, saved):
     half = {name: weight.half() for name, weight in Generator(**SIZES).state_dict().items()}
     assert import_checkpoint(saved(half), tmp_path / "model")["generator"] == SIZES
+
+
+def with_statistics(weights, entries):
+    """As torch wrote them before 0.4: running statistics of every normalisation, which follows a convolution."""
+    layers = {name.rpartition(".")[0] for name in weights if name.endswith(".weight")}
+    following = [f"{layer.rpartition('.')[0]}.{int(layer.rpartition('.')[2]) + 1}" for layer in layers]
+    return weights | {f"{layer}.{entry}": torch.zeros(4) for layer in following for entry in entries}
+
+
+def test_running_statistics_of_old_checkpoints_are_dropped(tmp_path, saved):
+    original = Generator(**SIZES).eval()
+    old = with_statistics(original.state_dict(), ["running_mean", "running_var", "num_batches_tracked"])
+    told = CliRunner().invoke(app, ["import-checkpoint", str(saved(old)), "--target", str(tmp_path / "model")])
+    dropped = len(old) - len(original.state_dict())
+    assert told.exit_code == 0 and f"dropped {dropped} running statistics" in told.output
+    images = torch.rand(1, 3, 16, 24) * 2 - 1
+    assert torch.equal(translate_image(load_generator(tmp_path / "model"), images), original(images))
+
+
+def test_normalisations_with_weights_are_refused(tmp_path, saved):
+    other = with_statistics(Generator(**SIZES).state_dict(), ["running_mean", "running_var", "weight", "bias"])
+    with pytest.raises(UserError, match="its normalisations have weights of their own"):
+        import_checkpoint(saved(other), tmp_path / "model")
 
 
 def save_old(contents, path):
