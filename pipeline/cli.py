@@ -38,7 +38,13 @@ Output = Annotated[
 ]
 Translated = Annotated[Path, typer.Option(help="Translated images: what `gcl translate` wrote.")]
 Reports = Annotated[Path, typer.Option(help="Folder of metrics, curves, pictures and the report.")]
-RunFile = Annotated[Path, typer.Option(help="File that keeps the id of the MLflow run.")]
+RunFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File that keeps the id of the training's MLflow run; data/run.json for the stage's own folders, "
+        "run.json beside the reports for others.",
+    ),
+]
 Unfinished = Annotated[Path, typer.Option(help="Folder of what a killed training goes on from.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Start afresh, whatever is there.")]
 
@@ -80,7 +86,7 @@ def train(
     prepared: Prepared = PREPARED,
     model: Model = MODEL,
     reports: Reports = REPORTS,
-    run_file: RunFile = RUN,
+    run_file: RunFile = None,
     unfinished: Unfinished = UNFINISHED,
     restart: Restart = False,
 ):
@@ -89,8 +95,10 @@ def train(
     from pipeline.processes import on_all_devices
     from pipeline.train import run_training
 
+    file = run_file or _run_file(reports, (model, MODEL))
+
     def work(fabric: "Fabric") -> None:
-        run_training(fabric, numbers, prepared, model, reports, run_file, unfinished / "train", restart=restart)
+        run_training(fabric, numbers, prepared, model, reports, file, unfinished / "train", restart=restart)
 
     on_all_devices(numbers.train, prepared, work)
 
@@ -116,13 +124,36 @@ def evaluate(
     prepared: Prepared = PREPARED,
     translated: Translated = TRANSLATED,
     reports: Reports = REPORTS,
-    run_file: RunFile = RUN,
+    run_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that keeps the id of the training's MLflow run to log to; data/run.json for the stage's own "
+            "folders, and for others nothing is logged.",
+        ),
+    ] = None,
+    run_name: Annotated[str | None, typer.Option(help="Log to a new MLflow run of this name instead.")] = None,
 ):
     """Measure FID, KID, LPIPS and, where the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
     numbers = _read(params)
+    from pipeline.console import announce
     from pipeline.evaluate import run_evaluation
 
-    run_evaluation(numbers, prepared, translated, reports, run_file)
+    if run_file is not None and run_name is not None:
+        raise UserError("--run-file logs to that training's run and --run-name to a new one; leave one of them out")
+    if run_file is not None and not run_file.is_file():
+        raise UserError(f"--run-file {run_file}: there is no such file; --run-name NAME logs to a new run")
+    if (
+        run_file is None
+        and run_name is None
+        and _own((prepared, PREPARED), (translated, TRANSLATED), (reports, REPORTS))
+    ):
+        run_file = RUN
+    elif run_file is None and run_name is None:
+        announce(
+            "not logged to MLflow, since these are not the stage's own folders: --run-file FILE logs to the run of a "
+            "training, --run-name NAME to a new one"
+        )
+    run_evaluation(numbers, prepared, translated, reports, run_file, run_name=run_name)
 
 
 @app.command()
@@ -176,7 +207,7 @@ def compare(
     params: ParamsFile = PARAMS,
     prepared: Prepared = PREPARED,
     translated: Translated = TRANSLATED,
-    run_file: RunFile = RUN,
+    run_file: RunFile = None,
     ablations: Annotated[Path, typer.Option(help="Folder of the variants: what `gcl ablate` wrote.")] = ABLATIONS,
     reports: Reports = REPORTS,
 ):
@@ -184,7 +215,7 @@ def compare(
     numbers = _read(params)
     from pipeline.compare import compare
 
-    compare(numbers, prepared, translated, run_file, ablations, reports)
+    compare(numbers, prepared, translated, run_file or _run_file(reports), ablations, reports)
 
 
 @app.command()
@@ -273,6 +304,16 @@ def _read(file: Path) -> "Params":
     from pipeline.params import read_params
 
     return read_params(file)
+
+
+def _run_file(reports: Path, *others: tuple[Path, Path]) -> Path:
+    """Where a training keeps its run: by data/run.json later stages find that of the stage's own folders only."""
+    return RUN if _own((reports, REPORTS), *others) else reports / RUN.name
+
+
+def _own(*pairs: tuple[Path, Path]) -> bool:
+    """Whether each path is the stage's own, which stands second."""
+    return all(path.resolve() == own.resolve() for path, own in pairs)
 
 
 def main() -> None:
