@@ -15,6 +15,7 @@ import typer
 
 from gcl.errors import UserError
 from pipeline.allocator import keep_freed_memory
+from pipeline.folders import MODEL, PREPARED, REPORTS, TRANSLATED, evaluation_run_file, training_run_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -41,16 +42,13 @@ Reports = Annotated[Path, typer.Option(help="Folder of metrics, curves, pictures
 RunFile = Annotated[
     Path | None,
     typer.Option(
-        help="File that keeps the id of the training's MLflow run; data/run.json for the stage's own folders, "
-        "run.json beside the reports for others.",
+        help="File that keeps the id of the MLflow run.", show_default="data/run.json, or beside other reports"
     ),
 ]
 Unfinished = Annotated[Path, typer.Option(help="Folder of what a killed training goes on from.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Start afresh, whatever is there.")]
 
-PARAMS, PREPARED, MODEL = Path("params.yaml"), Path("data/prepared"), Path("data/model")
-ABLATIONS, UNFINISHED = Path("data/ablations"), Path("data/unfinished")
-TRANSLATED, REPORTS, RUN = Path("data/translated"), Path("reports"), Path("data/run.json")
+PARAMS, ABLATIONS, UNFINISHED = Path("params.yaml"), Path("data/ablations"), Path("data/unfinished")
 
 
 class Network(StrEnum):
@@ -95,7 +93,7 @@ def train(
     from pipeline.processes import on_all_devices
     from pipeline.train import run_training
 
-    file = run_file or _run_file(reports, (model, MODEL))
+    file = run_file or training_run_file(reports, model)
 
     def work(fabric: "Fabric") -> None:
         run_training(fabric, numbers, prepared, model, reports, file, unfinished / "train", restart=restart)
@@ -127,33 +125,18 @@ def evaluate(
     run_file: Annotated[
         Path | None,
         typer.Option(
-            help="File that keeps the id of the training's MLflow run to log to; data/run.json for the stage's own "
-            "folders, and for others nothing is logged.",
+            help="File that keeps the id of the MLflow run to log to.",
+            show_default="data/run.json; for other folders nothing is logged",
         ),
     ] = None,
     run_name: Annotated[str | None, typer.Option(help="Log to a new MLflow run of this name instead.")] = None,
 ):
     """Measure FID, KID, LPIPS and, where the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
     numbers = _read(params)
-    from pipeline.console import announce
     from pipeline.evaluate import run_evaluation
 
-    if run_file is not None and run_name is not None:
-        raise UserError("--run-file logs to that training's run and --run-name to a new one; leave one of them out")
-    if run_file is not None and not run_file.is_file():
-        raise UserError(f"--run-file {run_file}: there is no such file; --run-name NAME logs to a new run")
-    if (
-        run_file is None
-        and run_name is None
-        and _own((prepared, PREPARED), (translated, TRANSLATED), (reports, REPORTS))
-    ):
-        run_file = RUN
-    elif run_file is None and run_name is None:
-        announce(
-            "not logged to MLflow, since these are not the stage's own folders: --run-file FILE logs to the run of a "
-            "training, --run-name NAME to a new one"
-        )
-    run_evaluation(numbers, prepared, translated, reports, run_file, run_name=run_name)
+    log_to = evaluation_run_file(run_file, run_name, prepared, translated, reports)
+    run_evaluation(numbers, prepared, translated, reports, log_to, run_name=run_name)
 
 
 @app.command()
@@ -215,7 +198,7 @@ def compare(
     numbers = _read(params)
     from pipeline.compare import compare
 
-    compare(numbers, prepared, translated, run_file or _run_file(reports), ablations, reports)
+    compare(numbers, prepared, translated, run_file or training_run_file(reports), ablations, reports)
 
 
 @app.command()
@@ -304,16 +287,6 @@ def _read(file: Path) -> "Params":
     from pipeline.params import read_params
 
     return read_params(file)
-
-
-def _run_file(reports: Path, *others: tuple[Path, Path]) -> Path:
-    """Where a training keeps its run: by data/run.json later stages find that of the stage's own folders only."""
-    return RUN if _own((reports, REPORTS), *others) else reports / RUN.name
-
-
-def _own(*pairs: tuple[Path, Path]) -> bool:
-    """Whether each path is the stage's own, which stands second."""
-    return all(path.resolve() == own.resolve() for path, own in pairs)
 
 
 def main() -> None:
