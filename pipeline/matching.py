@@ -42,7 +42,8 @@ def _content_faults(pairs: Sequence[tuple[Path, Entry]]) -> list[str]:
                     formats.append(f"{path.name} is {image.format}")
                 if image.size != (entry.width, entry.height):
                     sizes.append(f"{path.name} {image.width}x{image.height}, its input {entry.width}x{entry.height}")
-        except OSError:
+        # Decoders raise whatever they stumble over in a damaged file.
+        except Exception:
             formats.append(f"{path.name} is not an image that can be read")
     told = [f"{len(formats)} are not PNG inside, whatever their names say: {_some(formats)}"] if formats else []
     return told + ([f"{len(sizes)} have another size than their input: {_some(sizes)}"] if sizes else [])

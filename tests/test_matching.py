@@ -12,6 +12,7 @@ from gcl.images import save_png
 from gcl.manifest import SPLITS, Manifest, describe
 from pipeline.evaluate import evaluate
 from pipeline.matching import check_translations
+from tests.pictures import png_header, png_of
 
 NAMES = [f"im{index}" for index in range(5)]
 ENTRIES = [describe(f"{name}.png", Image.new("RGB", (48, 40))) for name in NAMES]
@@ -59,12 +60,13 @@ def test_jpeg_is_told_by_name_and_by_content(tmp_path):
 
 
 def test_other_sizes_and_damaged_files_are_told(tmp_path):
-    folder = write(tmp_path / "other", *(f"{name}.png" for name in NAMES[:3]))
-    write(folder, "im3.png", size=(64, 64))
-    (folder / "im4.png").write_bytes(b"no image")
+    folder = write(tmp_path / "other", *(f"{name}.png" for name in NAMES[:2]))
+    write(folder, "im2.png", size=(64, 64))
+    (folder / "im3.png").write_bytes(b"no image")
+    (folder / "im4.png").write_bytes(png_of(png_header(30000, 30000)))
     told = complaint(folder)
-    assert "1 have another size than their input: im3.png 64x64, its input 48x40" in told
-    assert "im4.png is not an image that can be read" in told
+    assert "1 have another size than their input: im2.png 64x64, its input 48x40" in told
+    assert "im3.png is not an image that can be read, im4.png is not an image that can be read" in told
 
 
 def test_folders_inside_and_a_folder_that_is_not_there_are_told(tmp_path):

@@ -1,6 +1,7 @@
 """All stages in one process, on settings beside the default: folders of photographs, no graph loss, other graphs."""
 
 import json
+import shutil
 import socket
 
 import pytest
@@ -22,6 +23,7 @@ from pipeline.train import run_training
 from pipeline.translate import translate
 from pipeline.verdict import verdict_on
 from tests.project import TINY
+from tests.stores import empty_store
 
 
 @pytest.fixture
@@ -36,6 +38,7 @@ def photographs(tmp_path, save_images):
 def experiment(settings, photographs, tmp_path, monkeypatch):
     """Runs every stage on the photographs with ``changes``, and gives the folder of the results."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    shutil.copy(empty_store(), tmp_path / "mlflow.db")
 
     def run(changes):
         tiny = {**TINY, "data": {"source": "folder", "path": str(photographs), "image_size": 66}}
