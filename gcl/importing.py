@@ -21,7 +21,7 @@ from PIL import Image
 from gcl.config import DataConfig
 from gcl.errors import UserError
 from gcl.images import SUFFIXES, BadImageError, decode, save_png
-from gcl.manifest import SPLITS, Entry, Manifest, Skipped, describe
+from gcl.manifest import SPLITS, Entry, Manifest, Skipped, describe, uneven_sizes
 from gcl.parallel import in_parallel
 
 EXPECTED_TREE = """expected:
@@ -90,7 +90,13 @@ def import_folder(config: DataConfig, source: Path, target: Path, track: Track) 
             notes.append(_hold_back(config, target, splits, domain))
     notes += _repetitions(splits)
     return Manifest(
-        config.source, paired=False, masks=False, splits=splits, notes=notes, warnings=_leaks(splits), skipped=skipped
+        config.source,
+        paired=False,
+        masks=False,
+        splits=splits,
+        notes=notes,
+        warnings=_leaks(splits) + uneven_sizes(splits),
+        skipped=skipped,
     )
 
 

@@ -73,6 +73,24 @@ def describe(name: str, image: Image.Image) -> Entry:
     return Entry(name, image.width, image.height, hashlib.sha256(content).hexdigest())
 
 
+def uneven_sizes(splits: dict[str, list[Entry]]) -> list[str]:
+    """A warning where images, of those that FID and KID compare, differ in their shorter sides."""
+    sides = {f"{split}/{entry.name}": entry for split in SPLITS if split != "trainA" for entry in splits[split]}
+    least, most = (choose(sides, key=lambda name: _shorter(sides[name])) for choose in (min, max))
+    small, large = (_shorter(sides[name]) for name in (least, most))
+    if small == large:
+        return []
+    return [
+        f"FID and KID see every image shrunk to {small} pixels, the shorter side of the smallest ({least}, "
+        f"{sides[least].width}x{sides[least].height}), while others have up to {large} ({most}); leave small images "
+        f"out or give data.image_size"
+    ]
+
+
+def _shorter(entry: Entry) -> int:
+    return min(entry.width, entry.height)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a prepared ``folder``; UserError if it was never prepared."""
     path = folder / FILE

@@ -223,6 +223,5 @@ def _library(package: str) -> str:
 def _bias(chosen: PooledFeatures, samples: int) -> str | None:
     if samples >= chosen.dimensions:
         return None
-    return (
-        f"biased: {samples} samples are fewer than the {chosen.dimensions} feature dimensions; compare by KID instead"
-    )
+    fewer = f"{samples} samples are fewer than the {chosen.dimensions} feature dimensions"
+    return f"biased, since {fewer}; compare by KID instead"

@@ -15,6 +15,7 @@ import typer
 
 from gcl.errors import UserError
 from pipeline.allocator import keep_freed_memory
+from pipeline.folders import MODEL, PREPARED, REPORTS, TRANSLATED, evaluation_run_file, training_run_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -38,13 +39,16 @@ Output = Annotated[
 ]
 Translated = Annotated[Path, typer.Option(help="Translated images: what `gcl translate` wrote.")]
 Reports = Annotated[Path, typer.Option(help="Folder of metrics, curves, pictures and the report.")]
-RunFile = Annotated[Path, typer.Option(help="File that keeps the id of the MLflow run.")]
+RunFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File that keeps the id of the MLflow run.", show_default="data/run.json, or beside other reports"
+    ),
+]
 Unfinished = Annotated[Path, typer.Option(help="Folder of what a killed training goes on from.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Start afresh, whatever is there.")]
 
-PARAMS, PREPARED, MODEL = Path("params.yaml"), Path("data/prepared"), Path("data/model")
-ABLATIONS, UNFINISHED = Path("data/ablations"), Path("data/unfinished")
-TRANSLATED, REPORTS, RUN = Path("data/translated"), Path("reports"), Path("data/run.json")
+PARAMS, ABLATIONS, UNFINISHED = Path("params.yaml"), Path("data/ablations"), Path("data/unfinished")
 
 
 class Network(StrEnum):
@@ -80,7 +84,7 @@ def train(
     prepared: Prepared = PREPARED,
     model: Model = MODEL,
     reports: Reports = REPORTS,
-    run_file: RunFile = RUN,
+    run_file: RunFile = None,
     unfinished: Unfinished = UNFINISHED,
     restart: Restart = False,
 ):
@@ -89,8 +93,10 @@ def train(
     from pipeline.processes import on_all_devices
     from pipeline.train import run_training
 
+    file = run_file or training_run_file(reports, model)
+
     def work(fabric: "Fabric") -> None:
-        run_training(fabric, numbers, prepared, model, reports, run_file, unfinished / "train", restart=restart)
+        run_training(fabric, numbers, prepared, model, reports, file, unfinished / "train", restart=restart)
 
     on_all_devices(numbers.train, prepared, work)
 
@@ -116,13 +122,21 @@ def evaluate(
     prepared: Prepared = PREPARED,
     translated: Translated = TRANSLATED,
     reports: Reports = REPORTS,
-    run_file: RunFile = RUN,
+    run_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that keeps the id of the MLflow run to log to.",
+            show_default="data/run.json; for other folders nothing is logged",
+        ),
+    ] = None,
+    run_name: Annotated[str | None, typer.Option(help="Log to a new MLflow run of this name instead.")] = None,
 ):
     """Measure FID, KID, LPIPS and, where the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
     numbers = _read(params)
     from pipeline.evaluate import run_evaluation
 
-    run_evaluation(numbers, prepared, translated, reports, run_file)
+    log_to = evaluation_run_file(run_file, run_name, prepared, translated, reports)
+    run_evaluation(numbers, prepared, translated, reports, log_to, run_name=run_name)
 
 
 @app.command()
@@ -176,7 +190,7 @@ def compare(
     params: ParamsFile = PARAMS,
     prepared: Prepared = PREPARED,
     translated: Translated = TRANSLATED,
-    run_file: RunFile = RUN,
+    run_file: RunFile = None,
     ablations: Annotated[Path, typer.Option(help="Folder of the variants: what `gcl ablate` wrote.")] = ABLATIONS,
     reports: Reports = REPORTS,
 ):
@@ -184,7 +198,7 @@ def compare(
     numbers = _read(params)
     from pipeline.compare import compare
 
-    compare(numbers, prepared, translated, run_file, ablations, reports)
+    compare(numbers, prepared, translated, run_file or training_run_file(reports), ablations, reports)
 
 
 @app.command()

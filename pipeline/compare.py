@@ -18,8 +18,9 @@ from gcl.statistics import RESAMPLES, Estimate, bootstrap_interval, chance_apart
 from pipeline.console import announce
 from pipeline.figures import Panel, draw_metrics, draw_samples
 from pipeline.numbers import UNKNOWN, rounded, shown
-from pipeline.pages import render
+from pipeline.pages import code, render, text
 from pipeline.runs import Metric, Run, Runs, find_runs, read_metrics
+from pipeline.verdict import MIXED, SIDES, WORSE, Verdict, verdict_on
 
 IMAGES = 6
 """Test images that are shown through all variants."""
@@ -33,20 +34,43 @@ def compare(params: Params, prepared: Path, translated: Path, run_file: Path, ab
     manifest = read_manifest(prepared)
     runs = find_runs(params, Run(reports, translated, run_file), ablations)
     metrics = read_metrics(runs)
-    text = _page(params, manifest, runs, metrics)
-    panels = [_panel(metric, params.evaluate.seed) for metric in metrics if not metric.misleads]
+    verdicts, shown_metrics = _verdicts(runs, metrics), [metric for metric in metrics if not metric.misleads]
+    compared = _compared(verdicts, shown_metrics)
+    page = _page(params, manifest, runs, metrics, verdicts, compared)
+    panels = [_panel(metric, params.evaluate.seed, metric in compared) for metric in shown_metrics]
     # A matplotlibrc of the user's must not change the bytes.
     with replaced_folder(reports / "ablation") as pictures, rc_context(rcParamsDefault):
         draw_metrics(panels, pictures / "metrics.png")
         draw_samples(_strip(runs, prepared, manifest), pictures / "translations.png")
-    write_whole(reports / "ablation.md", f"{text}\n".encode())
+    write_whole(reports / "ablation.md", f"{page}\n".encode())
     write_json(reports / "ablation.json", _means(runs, metrics))
     announce(f"ablation: {reports / 'ablation.md'}")
 
 
-def _page(params: Params, manifest: Manifest, runs: Runs, metrics: Sequence[Metric]) -> str:
-    compared = [metric for metric in metrics if not metric.misleads]
-    main, table = runs[MAIN][0], _table(params, runs, compared)
+def _verdicts(runs: Runs, metrics: Sequence[Metric]) -> dict[str, Verdict]:
+    """On every variant, by its means over the seeds."""
+    rows = [metric.rows() for metric in metrics]
+    return {variant: verdict_on([of[variant] for of in rows if variant in of]) for variant in runs}
+
+
+def _compared(verdicts: Mapping[str, Verdict], metrics: Sequence[Metric]) -> list[Metric]:
+    """Those that variants are compared by: among failures, a smaller one says nothing about the settings."""
+    if all(verdict.word == WORSE for verdict in verdicts.values()):
+        return []
+    return [metric for metric in metrics if not metric.hopeless]
+
+
+def _page(
+    params: Params,
+    manifest: Manifest,
+    runs: Runs,
+    metrics: Sequence[Metric],
+    verdicts: Mapping[str, Verdict],
+    compared: Sequence[Metric],
+) -> str:
+    known = [metric for metric in metrics if not metric.misleads]
+    main, table = runs[MAIN][0], _table(params, runs, known, verdicts, compared)
+    by_image = [metric for metric in compared if metric.name in main.per_image]
     return render(
         "ablation.md.j2",
         params=params,
@@ -56,8 +80,12 @@ def _page(params: Params, manifest: Manifest, runs: Runs, metrics: Sequence[Metr
         seeds=params.seeds,
         header=list(table),
         rows=list(zip(*table.values(), strict=True)),
+        compared=compared,
+        hopeless=[metric.name for metric in known if metric.hopeless],
+        notes={metric.name: metric.note for metric in known if metric.note},
         chance=shown(100 * chance_apart(len(params.seeds))),
-        by_image=[metric.name for metric in compared if metric.name in main.per_image],
+        by_image=[metric.name for metric in by_image],
+        judged_by_image=any(metric.judged for metric in by_image),
         left_out=[metric.name for metric in metrics if metric.misleads],
         resamples=RESAMPLES,
         saturated=SATURATED,
@@ -65,15 +93,22 @@ def _page(params: Params, manifest: Manifest, runs: Runs, metrics: Sequence[Metr
     )
 
 
-def _table(params: Params, runs: Runs, metrics: Sequence[Metric]) -> dict[str, list[str]]:
+def _table(
+    params: Params,
+    runs: Runs,
+    metrics: Sequence[Metric],
+    verdicts: Mapping[str, Verdict],
+    compared: Sequence[Metric],
+) -> dict[str, list[str]]:
     """Columns by their heads: a cell a variant, then the two yardsticks."""
     changes = params.ablate.variants
     columns = {
-        "variant": [*(_label(variant, changes.get(variant, {})) for variant in runs), "untranslated A", "real B"]
+        "variant": [*(_label(variant, changes.get(variant, {})) for variant in runs), "untranslated A", "real B"],
+        "beside doing nothing": [*(_beside_nothing(verdicts[variant]) for variant in runs), UNKNOWN, UNKNOWN],
     }
     for metric in metrics:
-        cells = [_cell(metric, variant, params.evaluate.seed) for variant in runs]
-        head = f"`{metric.name}`<br>{metric.better} is better"
+        cells = [_cell(metric, variant, params.evaluate.seed, metric in compared) for variant in runs]
+        head = f"`{metric.name}`<br>{SIDES[metric.better]}"
         columns[head] = [*cells, shown(metric.untranslated), shown(metric.real)]
     columns["training time"] = [*_times(runs), UNKNOWN, UNKNOWN]
     columns["saturated"] = [*(_saturated(of, params.seeds) for of in runs.values()), UNKNOWN, UNKNOWN]
@@ -95,16 +130,22 @@ def _means(runs: Runs, metrics: Sequence[Metric]) -> dict[str, dict[str, float]]
 def _label(variant: str, changes: Mapping[str, Any]) -> str:
     """The name and what it changes, written as in params.yaml."""
     settings = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
-    return f"`{variant}`<br>{', '.join(settings) or 'params.yaml as it is'}"
+    return f"{code(variant)}<br>{text(', '.join(settings)) or 'params.yaml as it is'}"
 
 
-def _cell(metric: Metric, variant: str, seed: int) -> str:
+def _beside_nothing(verdict: Verdict) -> str:
+    if verdict.word == MIXED:
+        return f"mixed: worse by {', '.join(f'`{name}`' for name in verdict.worse)}"
+    return f"**{verdict.word}**" if verdict.word == WORSE else verdict.word
+
+
+def _cell(metric: Metric, variant: str, seed: int, compared: bool) -> str:
     """Mean and spread over the seeds; below them, where it says something, the difference to the main setting."""
     estimate, main = metric.estimates[variant], metric.estimates[MAIN]
     if estimate is None:
         return UNKNOWN
     value = _spread(estimate)
-    if variant == MAIN or main is None:
+    if variant == MAIN or main is None or not compared:
         return value
     mark = " †" if len(estimate.by_seed) > 1 and estimate.apart_from(main) else ""
     if estimate.by_image is not None and main.by_image is not None:
@@ -126,14 +167,14 @@ def _saturated(runs: Sequence[Run], seeds: Sequence[int]) -> str:
     return f"**seed {', '.join(found)}**" if found else "no"
 
 
-def _panel(metric: Metric, seed: int) -> Panel:
+def _panel(metric: Metric, seed: int, compared: bool) -> Panel:
     yardsticks = {"untranslated": metric.untranslated, "real": metric.real}
     known = [f"{name} {shown(value)}" for name, value in yardsticks.items() if value is not None]
     return Panel(
-        f"{metric.name}\n{metric.better} is better\n{', '.join(known)}",
-        _note(metric),
+        f"{metric.name}\n{SIDES[metric.better]}\n{', '.join(known)}",
+        _note(metric) if compared else "no intervals: none beats untranslated A",
         {variant: [] if estimate is None else estimate.by_seed for variant, estimate in metric.estimates.items()},
-        {variant: _interval(estimate, seed) for variant, estimate in metric.estimates.items()},
+        {variant: _interval(estimate, seed) if compared else None for variant, estimate in metric.estimates.items()},
     )
 
 

@@ -1,8 +1,10 @@
 """Stage 4: translated images, testA and testB -> reports/metrics.json, each number beside its yardsticks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,8 +29,11 @@ from gcl.scenes import CLASSES
 from gcl.segmenter import load_segmenter, segment
 from pipeline.console import announce
 from pipeline.devices import one_device
+from pipeline.matching import check_translations
 from pipeline.numbers import rounded, shown
-from pipeline.tracking import run_identity, saved_run, tracked
+from pipeline.params import flatten
+from pipeline.tracking import Run, run_identity, saved_run, tracked
+from pipeline.verdict import SIDES, Row, verdict_on
 
 DIRECTION = {
     "fid": "lower",
@@ -38,7 +43,7 @@ DIRECTION = {
     "ssim": "higher",
     "iou": "higher",
 }
-"""Which way a metric is better, by the first part of its name."""
+"""Which way a metric is better, by the first part of its name; :func:`_better` knows the exception."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,9 @@ class Result:
 
 
 def evaluate(config: EvaluateConfig, prepared: Path, translated: Path, device: str) -> list[Result]:
-    """All metrics that can be known for this data set."""
+    """All metrics that can be known for this data set; UserError, at once, for translations that do not match it."""
     manifest = read_manifest(prepared)
+    check_translations(translated, manifest.splits["testA"])
     results = _set_metrics(config, prepared, translated, device)
     results += _pair_metrics(config, manifest, prepared, translated, device)
     if manifest.masks:
@@ -65,23 +71,49 @@ def evaluate(config: EvaluateConfig, prepared: Path, translated: Path, device: s
 
 
 def run_evaluation(
-    params: Params, prepared: Path, translated: Path, reports: Path, run_file: Path, variant: str = MAIN
+    params: Params,
+    prepared: Path,
+    translated: Path,
+    reports: Path,
+    run_file: Path | None,
+    variant: str = MAIN,
+    run_name: str | None = None,
 ) -> None:
-    """Evaluates, writes metrics.json, evaluation.json and per_image.csv, and logs to the training's MLflow run."""
-    device = one_device(params.train.accelerator).type
+    """Evaluates and writes metrics.json, yardsticks.json, evaluation.json and per_image.csv into ``reports``.
+
+    All of it is logged to the training's MLflow run that ``run_file`` keeps, or to a new one called ``run_name``; to
+    none without either. The verdict is told last.
+    """
+    manifest, device = read_manifest(prepared), one_device(params.train.accelerator).type
     results = evaluate(params.evaluate, prepared, translated, device)
+    rows = [_row(result) for result in results]
+    verdict = verdict_on(rows)
+    numbers, yardsticks = {row["name"]: row["value"] for row in rows}, _yardsticks(rows)
     reports.mkdir(parents=True, exist_ok=True)
-    numbers = {result.measurement.name: rounded(result.measurement.value) for result in results}
     write_json(reports / "metrics.json", numbers)
-    write_json(reports / "evaluation.json", [_row(result) for result in results])
+    write_json(reports / "yardsticks.json", yardsticks)
+    write_json(reports / "evaluation.json", rows)
     write_whole(reports / "per_image.csv", per_image(results).to_csv(float_format="%.6g").encode())
-    with tracked(run_identity(params, read_manifest(prepared), variant), saved_run(run_file)) as run:
-        run.set_tags({"evaluate.features": params.evaluate.features})
-        run.log_metrics(numbers, params.train.steps)
-        for name in ("metrics.json", "evaluation.json", "per_image.csv"):
-            run.log_file(reports / name, "evaluation")
-    for result in results:
-        announce(_line(result))
+    if run_file is not None or run_name is not None:
+        identity = run_identity(params, manifest, variant)
+        with _run(identity, run_file, run_name) as run:
+            run.set_tags({"evaluate.features": params.evaluate.features, "verdict": verdict.word})
+            run.log_metrics(numbers | flatten(yardsticks), params.train.steps if run_name is None else 0)
+            for name in ("metrics.json", "yardsticks.json", "evaluation.json", "per_image.csv"):
+                run.log_file(reports / name, "evaluation")
+    for row in rows:
+        announce(_line(row))
+    for warning in manifest.warnings:
+        announce(f"WARNING: {warning}")
+    announce(verdict.sentence)
+
+
+def _run(identity: dict[str, Any], run_file: Path | None, name: str | None) -> AbstractContextManager[Run]:
+    """The training's run, or one called ``name``, which knows of no training: neither its variant nor its seed."""
+    if name is None:
+        return tracked(identity, saved_run(run_file))
+    tags = {key: value for key, value in identity["tags"].items() if key not in ("variant", "seed")}
+    return tracked({**identity, "name": name, "tags": tags})
 
 
 def per_image(results: Iterable[Result]) -> pd.DataFrame:
@@ -119,7 +151,7 @@ def _pair_metrics(
     def lpips(first: Path, second: Path, to: str) -> Measurement:
         return _named(lpips_distances(first, second, config.features, config.alexnet_weights, device), to)
 
-    results = [Result(lpips(translated, source, "to_input"))]
+    results = [Result(lpips(translated, source, "to_input"), untranslated=0.0)]
     if manifest.paired:
         results.append(Result(lpips(translated, truth, "to_truth"), lpips(source, truth, "to_truth").value))
         for metric in (peak_signal_to_noise, structural_similarity):
@@ -158,17 +190,27 @@ def _named(measurement: Measurement, to: str) -> Measurement:
     return replace(measurement, name=f"{measurement.name}_{to}")
 
 
-def _row(result: Result) -> dict[str, object]:
+def _row(result: Result) -> dict[str, Any]:
     """One number with everything that stands beside it."""
     row = asdict(result.measurement)
     del row["per_image"]
     yardsticks = {"untranslated": rounded(result.untranslated), "real": rounded(result.real)}
-    better = DIRECTION[result.measurement.name.split("_")[0]]
-    return {**row, "value": rounded(result.measurement.value), **yardsticks, "better": better}
+    return {**row, "value": rounded(result.measurement.value), **yardsticks, "better": _better(row["name"])}
 
 
-def _line(result: Result) -> str:
-    name, value = result.measurement.name, shown(result.measurement.value)
-    better = DIRECTION[name.split("_")[0]]
-    yardsticks = f"untranslated {shown(result.untranslated):>9}   real {shown(result.real):>9}"
-    return f"{name:22} {value:>9}   ({better} is better)   {yardsticks}"
+def _better(name: str) -> str:
+    # The untouched input is closest to itself, and a translation has to leave it: neither side is the better one.
+    return "neither" if name.endswith("_to_input") else DIRECTION[name.split("_")[0]]
+
+
+def _yardsticks(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Those of every metric by their own names, for `dvc metrics` and MLflow."""
+    return {
+        yardstick: {row["name"]: row[yardstick] for row in rows if row[yardstick] is not None}
+        for yardstick in ("untranslated", "real")
+    }
+
+
+def _line(row: Row) -> str:
+    yardsticks = f"untranslated {shown(row['untranslated']):>9}   real {shown(row['real']):>9}"
+    return f"{row['name']:22} {shown(row['value']):>9}   {yardsticks}   ({SIDES[row['better']]})"

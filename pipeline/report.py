@@ -21,6 +21,7 @@ from pipeline.console import announce
 from pipeline.figures import draw_curves, draw_graph, draw_samples
 from pipeline.pages import existing, render
 from pipeline.params import flatten
+from pipeline.verdict import SIDES, WORSE, verdict_on
 
 SAMPLES = 8
 """Test images in the report's sample grid."""
@@ -53,6 +54,9 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
         last=curves.iloc[-1].to_dict(),
         lowest_discriminator=curves["discriminator"].min(),
         results=results,
+        verdict=verdict_on(results),
+        worse=WORSE,
+        sides=SIDES,
         versions=description["versions"] | {"matplotlib": version("matplotlib")},
         threads=description["threads"],
     )
@@ -65,7 +69,7 @@ def _sample_rows(inputs: list[Path], prepared: Path, translated: Path, manifest:
     real = prepared / "testB"
     if manifest.paired:
         return rows | {"truth (B)": [real / path.name for path in inputs]}
-    return rows | {"unrelated B": list_images(real)[: len(inputs)]}
+    return rows | {"real B": list_images(real)[: len(inputs)]}
 
 
 def _draw_method(params: Params, graph: GraphConfig, model: Path, image: Path, translated: Path, target: Path) -> None:

@@ -15,9 +15,7 @@ from gcl.errors import UserError
 from gcl.statistics import Estimate
 from pipeline.pages import existing
 from pipeline.variants import seed_folder
-
-MISLEADING = ("psnr", "ssim")
-"""Metrics that are left out, by the first part of their names."""
+from pipeline.verdict import Row, gain, is_judged, misleads
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,35 @@ class Metric:
     estimates: dict[str, Estimate | None]
     untranslated: float | None
     real: float | None
+    note: str | None = None
 
     @property
     def misleads(self) -> bool:
         """Whether it is left out."""
-        return self.name.split("_")[0] in MISLEADING
+        return misleads(self.name)
+
+    def rows(self) -> dict[str, Row]:
+        """By variant what :mod:`pipeline.verdict` takes, with the mean over the seeds."""
+        return {
+            variant: {
+                "name": self.name,
+                "value": estimate.mean,
+                "untranslated": self.untranslated,
+                "better": self.better,
+            }
+            for variant, estimate in self.estimates.items()
+            if estimate is not None
+        }
+
+    @property
+    def judged(self) -> bool:
+        """Whether any run can be better or worse by it than doing nothing."""
+        return any(is_judged(row) for row in self.rows().values())
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether by this metric every variant is worse than doing nothing."""
+        return self.judged and all(gain(row) < 0 for row in self.rows().values())
 
 
 def find_runs(params: Params, main: Run, ablations: Path) -> Runs:
@@ -126,6 +148,7 @@ def read_metrics(runs: Runs) -> list[Metric]:
             {variant: _estimate(of, name) for variant, of in runs.items()},
             row["untranslated"],
             row["real"],
+            row.get("note"),
         )
         for name, row in rows.items()
     ]

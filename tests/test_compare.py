@@ -87,9 +87,20 @@ class Runs:
         return self.page
 
     def row(self, variant: str) -> list[str]:
-        """The cells of a row of the table, after its label."""
+        """The cells of a row of the table, after its label and the verdict."""
         line = next(line for line in self.page.splitlines() if line.startswith((f"| `{variant}`", f"| {variant} |")))
-        return [cell.strip() for cell in line.strip("|").split("|")][1:]
+        return [cell.strip() for cell in line.strip("|").split("|")][2:]
+
+    def verdicts(self) -> list[str]:
+        """The second cells of all rows."""
+        lines = [line for line in self.page.splitlines() if line.startswith("| ")]
+        return [line.split("|")[2].strip() for line in lines[2:]]
+
+    def change(self, **rows: dict) -> None:
+        """Changes rows of evaluation.json, by the metrics' names, in every run."""
+        for file in self.root.rglob("evaluation.json"):
+            old = json.loads(file.read_text())
+            file.write_text(json.dumps([row | rows.get(row["name"], {}) for row in old]))
 
 
 def made_up(settings: dict, folder: Path) -> Runs:
@@ -183,6 +194,66 @@ def test_differences_pair_seeds_and_images(runs):
     difference = np.mean([pairs["same", seed] - pairs["main", seed] for seed in range(3)], axis=0)
     low, high = bootstrap_interval(difference, runs.params.evaluate.seed)
     assert f"{difference.mean():+.3g} [{low:+.3g}, {high:+.3g}]" in runs.row("same")[1]
+
+
+def test_every_variant_stands_beside_doing_nothing(runs):
+    runs.compare()
+    assert runs.verdicts() == ["better", "better", "better", "-", "-"]
+    assert "**" not in runs.page.split("## Numbers")[0]
+    runs.change(lpips_small_to_truth={"untranslated": 0.6})
+    runs.compare()
+    assert runs.verdicts() == ["better", "mixed: worse by `lpips_small_to_truth`", "better", "-", "-"]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_by_a_metric_that_no_variant_betters_none_is_compared(runs, seeds):
+    """The other metric is compared as ever."""
+    if seeds > 1:
+        add_seeds(runs)
+    runs.change(lpips_small_to_truth={"untranslated": 0.4, "value": 0.5})
+    told = " ".join(runs.compare().split())
+    assert "By `lpips_small_to_truth` every variant is worse than *untranslated A*" in told
+    assert "bootstrap" not in told and "Every variant is worse than doing nothing" not in told
+    fid, lpips = runs.row("no_pooling")[:2]
+    assert "<br>" not in lpips and "†" not in lpips and ("<br>+0.25 †" in fid) == (seeds > 1)
+    panels = runs.drawn["draw_metrics"]
+    assert set(panels[1].intervals.values()) == {None} and "none beats untranslated A" in panels[1].note
+    assert (panels[0].intervals["main"] is None) == (seeds == 1)
+
+
+def test_where_every_variant_fails_nothing_is_compared(runs):
+    """Not even by a metric that is not judged."""
+    add_seeds(runs)
+    runs.change(
+        fid_small={"untranslated": 0.1},
+        lpips_small_to_truth={"name": "lpips_small_to_input", "untranslated": 0.0, "better": "neither"},
+    )
+    for file in runs.root.rglob("per_image.csv"):
+        file.write_text(file.read_text().replace("to_truth", "to_input", 1))
+    page = runs.compare()
+    assert runs.verdicts() == ["**worse**"] * 3 + ["-", "-"]
+    assert page.count("**Every variant is worse than doing nothing") == 1 and "bootstrap" not in page
+    assert [mark for mark in ("†", "<br>+", "<br>-") if mark in page] == []
+    assert {interval for panel in runs.drawn["draw_metrics"] for interval in panel.intervals.values()} == {None}
+    assert json.loads((runs.root / "reports/ablation.json").read_text())["same"]["fid_small"] == 0.5
+
+
+def test_the_distance_to_the_input_has_no_better_side(runs):
+    runs.change(lpips_small_to_truth={"name": "lpips_small_to_input", "untranslated": 0.0, "better": "neither"})
+    for file in runs.root.rglob("per_image.csv"):
+        file.write_text(file.read_text().replace("to_truth", "to_input", 1))
+    told = " ".join(runs.compare().split())
+    assert "`lpips_small_to_input`<br>neither: 0 is the untouched input" in told
+    assert "None of these metrics has a better side" in told and runs.verdicts()[0] == "better"
+    assert runs.row("no_pooling")[1] == "0.75<br>+0.25 [+0.25, +0.25]" and runs.row("untranslated A")[1] == "0"
+
+
+def test_warnings_and_notes_stand_on_the_page(runs):
+    file = runs.root / "prepared/manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"warnings": ["`a|b` <img onerror=x>"]}))
+    runs.change(fid_small={"note": "biased, since 9 samples are few"})
+    page = runs.compare()
+    assert r"**\`a\|b\` &lt;img onerror=x&gt;.**" in page and "- `fid_small`: biased, since 9 samples are few." in page
 
 
 def test_a_rerun_gives_the_same_bytes(settings, tmp_path):

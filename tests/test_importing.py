@@ -220,3 +220,18 @@ def test_a_picture_in_train_and_test_is_a_warning_whatever_its_file_is(imported,
         "(same.png = image_1.png, same_2.png = image_1.png)"
     ]
     assert "testB: 1 repeat another image of it" in manifest.notes
+
+
+@pytest.mark.parametrize("split", ["testA", "trainB", "testB"])
+def test_a_small_image_that_shrinks_what_metrics_see_is_a_warning_with_its_name(imported, source, split):
+    Image.new("RGB", (50, 32)).save(source / split / "tiny.png")
+    (warning,) = imported().warnings
+    assert "FID and KID see every image shrunk to 32 pixels" in warning
+    assert f"({split}/tiny.png, 50x32), while others have up to 33 (" in warning
+    assert imported("again", image_size=32).warnings == []
+
+
+def test_other_shapes_and_small_training_images_of_a_shrink_nothing(imported, source):
+    Image.new("RGB", (33, 90)).save(source / "testA/tall.png")
+    Image.new("RGB", (32, 32)).save(source / "trainA/tiny.png")
+    assert imported().warnings == []

@@ -95,6 +95,7 @@ def test_one_mlflow_run_holds_training_and_evaluation(project):
     assert one.data.params["graph.hops"] == "2" and one.data.params["train.steps"] == "4"
     metrics = json.loads((project / "reports" / "metrics.json").read_text())
     assert metrics.items() <= one.data.metrics.items()
+    assert "untranslated.fid_small" in one.data.metrics and "verdict" in one.data.tags
     assert [point.step for point in client.get_metric_history(tracked, "contrast")] == [2, 4]
     manifest = json.loads((project / "data/prepared/manifest.json").read_text())
     assert one.data.tags["data.hash"] == manifest["sha256"]
@@ -132,6 +133,12 @@ def test_a_change_of_the_metrics_does_not_retrain(project):
     told = run("dvc repro --dry", project)
     code.write_text(before)
     assert "Running stage 'evaluate'" in told and "Running stage 'train'" not in told
+
+
+def test_dvc_shows_the_yardsticks_beside_the_metrics(project):
+    (shown,) = json.loads(run("dvc metrics show --json", project)).values()
+    yardsticks = shown["data"]["reports/yardsticks.json"]["data"]
+    assert yardsticks["untranslated"]["lpips_small_to_input"] == 0 < yardsticks["real"]["iou_animal"]
 
 
 def test_dvc_plots_draws_curves_and_grids(project):

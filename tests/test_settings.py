@@ -1,13 +1,19 @@
 """All stages in one process, on settings beside the default: folders of photographs, no graph loss, other graphs."""
 
 import json
+import shutil
 import socket
 
 import pytest
+from markdown_it import MarkdownIt
 from mlflow import MlflowClient
+from PIL import Image
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
 from gcl.errors import UserError
 from gcl.manifest import read_manifest
+from pipeline.cli import app
 from pipeline.devices import make_fabric
 from pipeline.evaluate import run_evaluation
 from pipeline.params import parse_params
@@ -15,7 +21,9 @@ from pipeline.prepare import prepare
 from pipeline.report import write_report
 from pipeline.train import run_training
 from pipeline.translate import translate
+from pipeline.verdict import verdict_on
 from tests.project import TINY
+from tests.stores import empty_store
 
 
 @pytest.fixture
@@ -30,6 +38,7 @@ def photographs(tmp_path, save_images):
 def experiment(settings, photographs, tmp_path, monkeypatch):
     """Runs every stage on the photographs with ``changes``, and gives the folder of the results."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    shutil.copy(empty_store(), tmp_path / "mlflow.db")
 
     def run(changes):
         tiny = {**TINY, "data": {"source": "folder", "path": str(photographs), "image_size": 66}}
@@ -75,13 +84,90 @@ def test_photographs_of_any_shape_run_through_all_stages(experiment, graph, told
     assert rows["fid_small"]["resize"] == 66
     assert (rows["fid_small"]["images"], rows["fid_small"]["reference"]) == (3, 2)
     report = (folder / "reports/report.md").read_text()
-    assert told in report and "unrelated images of B" in report
+    assert told in report and "and images of B" in report and "unrelated" not in report
     assert ("kept" in report) == (graph.get("pooling", True) and graph.get("weight", 1) > 0)
     if pictures:
         assert {path.name for path in (folder / "reports/figures").glob("*.png")} == pictures
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("photographs").experiment_id])
     assert run.info.status == "FINISHED" and run.data.metrics["fid_small"] == rows["fid_small"]["value"]
+
+
+def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, settings, monkeypatch):
+    folder = experiment({})
+    YAML().dump(settings, folder / "params.yaml")
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+
+    def runs() -> dict:
+        """What every run holds, by its name."""
+        experiment_id = client.get_experiment_by_name("photographs").experiment_id
+        return {run.info.run_name: run.data for run in client.search_runs([experiment_id])}
+
+    def evaluate(*options: str) -> str:
+        result = CliRunner().invoke(app, ["evaluate", *options], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.stdout
+
+    monkeypatch.chdir(folder)
+    (folder / "data").mkdir()
+    for name in ("prepared", "translated", "run.json"):
+        (folder / name).rename(folder / "data" / name)
+    (before,) = runs().values()
+    # The other program's translations: the inputs themselves.
+    other = ["--translated", "data/prepared/testA", "--reports", "elsewhere"]
+    assert "not logged to MLflow" in evaluate(*other)
+    assert [data.metrics for data in runs().values()] == [before.metrics]
+    evaluate(*other, "--run-name", "CUT of theirs")
+    theirs = runs()["CUT of theirs"]
+    assert theirs.metrics["lpips_small_to_input"] == 0 and theirs.tags["verdict"] == "no different"
+    assert "variant" not in theirs.tags and theirs.tags["data.hash"] == before.tags["data.hash"]
+    assert runs()["main seed 0"].metrics == before.metrics != theirs.metrics
+    evaluate(*other, "--run-file", "data/run.json")
+    assert runs()["main seed 0"].metrics["lpips_small_to_input"] == 0
+    assert "not logged" not in evaluate()
+    assert runs()["main seed 0"].metrics == before.metrics and len(runs()) == 2
+
+
+def test_the_verdict_and_the_yardsticks_stand_beside_the_metrics(experiment, capsys):
+    folder = experiment({})
+    rows = {row["name"]: row for row in json.loads((folder / "reports/evaluation.json").read_text())}
+    yardsticks = json.loads((folder / "reports/yardsticks.json").read_text())
+    assert yardsticks["untranslated"] == {name: row["untranslated"] for name, row in rows.items()}
+    assert yardsticks["real"] == {name: row["real"] for name, row in rows.items() if row["real"] is not None}
+    assert (
+        rows["lpips_small_to_input"]["better"] == "neither" and yardsticks["untranslated"]["lpips_small_to_input"] == 0
+    )
+    told = capsys.readouterr().out
+    assert "(neither: 0 is the untouched input)" in told
+    sentence = next(line for line in told.splitlines() if "doing nothing" in line)
+    assert sentence.replace("_", r"\_") in (folder / "reports/report.md").read_text()
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("photographs").experiment_id])
+    assert run.data.metrics["untranslated.fid_small"] == yardsticks["untranslated"]["fid_small"]
+    assert run.data.metrics["real.kid_small"] == yardsticks["real"]["kid_small"]
+    assert run.data.tags["verdict"] == verdict_on(rows.values()).word
+
+
+def test_hostile_names_of_files_show_in_the_report_as_they_are(experiment, photographs, capsys):
+    """In notes, warnings, skipped names and parameters: the page has no HTML but its own."""
+    hostile = "<img src=x onerror=alert(1)> `|` [a](b) *c* _d_ ``"
+    (photographs / "trainA" / f"{hostile} bad.png").write_bytes(b"no image")
+    (photographs / "trainA" / f"note.{hostile}").touch()
+    Image.new("RGB", (40, 60)).save(photographs / "testB" / f"{hostile} small.png")
+    odd = photographs.rename(photographs.with_name(f"photographs {hostile}"))
+    folder = experiment({"data": {"path": str(odd), "image_size": None, "on_bad_image": "skip"}})
+    tokens = MarkdownIt("commonmark").enable("table").parse((folder / "reports/report.md").read_text())
+    inline = [child for token in tokens for child in token.children or []]
+    assert {token.content.strip() for token in tokens if token.type == "html_block"} == {
+        "<details><summary>Every parameter</summary>",
+        "</details>",
+    }
+    assert not any(child.type == "html_inline" for child in inline)
+    shown = " ".join("".join(child.content for child in token.children) for token in tokens if token.children)
+    for name in (f"trainA/{hostile} bad.png: ", f".{hostile}: 1", f"testB/{hostile} small.png", odd.name):
+        assert name in shown
+    warning = "FID and KID see every image shrunk to 40 pixels, the shorter side of the smallest"
+    assert warning in shown and capsys.readouterr().out.count(f"WARNING: {warning}") == 2
 
 
 def test_a_dead_tracking_server_is_told_once_and_stops_nothing(experiment, monkeypatch, capsys):

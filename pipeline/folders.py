@@ -1,0 +1,47 @@
+"""The stages' own files and folders, and by which file a later stage finds the MLflow run of a training."""
+
+from pathlib import Path
+
+from gcl.errors import UserError
+from pipeline.console import announce
+
+PREPARED, MODEL, TRANSLATED, REPORTS = (
+    Path("data/prepared"),
+    Path("data/model"),
+    Path("data/translated"),
+    Path("reports"),
+)
+RUN = Path("data/run.json")
+
+
+def training_run_file(reports: Path, model: Path = MODEL) -> Path:
+    """Where a training keeps its run: data/run.json speaks of the stage's own folders only."""
+    return RUN if _own((reports, REPORTS), (model, MODEL)) else reports / RUN.name
+
+
+def evaluation_run_file(
+    given: Path | None, name: str | None, prepared: Path, translated: Path, reports: Path
+) -> Path | None:
+    """The file of the run that an evaluation is logged to: ``given``, or data/run.json for the stage's own folders.
+
+    None where a new run of that ``name`` is asked for, and for other folders, which is told. UserError if ``given`` is
+    not there, or a name too.
+    """
+    if given is not None and name is not None:
+        raise UserError("--run-file logs to the run of a training and --run-name to a new one; leave one of them out")
+    if given is not None and not given.is_file():
+        raise UserError(f"--run-file {given}: there is no such file; --run-name NAME logs to a new run")
+    if given is not None or name is not None:
+        return given
+    if _own((prepared, PREPARED), (translated, TRANSLATED), (reports, REPORTS)):
+        return RUN
+    announce(
+        "not logged to MLflow, since these are not the stage's own folders: --run-file FILE logs to the run of a "
+        "training, --run-name NAME to a new one"
+    )
+    return None
+
+
+def _own(*pairs: tuple[Path, Path]) -> bool:
+    """Whether each path is the stage's own, which stands second."""
+    return all(path.resolve() == own.resolve() for path, own in pairs)
