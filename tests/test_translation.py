@@ -12,9 +12,10 @@ from gcl import translation
 from gcl.checkpoints import load_generator, save_generator
 from gcl.data import to_pixels, to_signed, to_tensor
 from gcl.errors import UserError
+from gcl.finding import find_images
 from gcl.images import list_images
 from gcl.networks import Generator
-from gcl.translation import find_images, translate_folder, translate_image
+from gcl.translation import translate_folder, translate_image
 from pipeline.cli import app
 from pipeline.translate import translate
 
@@ -61,7 +62,8 @@ def test_padding_leaves_multiples_of_the_stride_alone(generator):
 def test_a_folder_becomes_png_of_the_same_stems(tmp_path, generator, save_images):
     save_images(tmp_path / "in", 3, size=(21, 18), suffix=".bmp")
     (tmp_path / "out").mkdir()
-    written = list(translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu")))
+    translations = translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu"))
+    written = [translation.path for translation in translations]
     assert [path.name for path in written] == ["image_0.png", "image_1.png", "image_2.png"]
     assert sorted((tmp_path / "out").iterdir()) == written
     source = to_signed(to_tensor(list_images(tmp_path / "in")[1])).unsqueeze(0)
@@ -74,7 +76,8 @@ def test_large_images_among_small_ones_come_in_order_and_alike(tmp_path, generat
     monkeypatch.setattr(translation, "LARGE", 40 * 40)
     for name, size in {"a": (20, 16), "b": (40, 40), "c": (24, 24), "d": (60, 44)}.items():
         save_images(tmp_path / "in" / name, 1, size=size)
-    written = list(translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu")))
+    translations = translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu"))
+    written = [translation.path for translation in translations]
     assert [path.parent.name for path in written] == ["a", "b", "c", "d"]
     for path in written:
         name = path.parent.name
@@ -283,7 +286,7 @@ def test_a_model_translates_in_the_precision_that_it_was_trained_in(generator, p
         (tmp_path / name).mkdir()
         save_generator(tmp_path / name, generator, {"generator": ARGUMENTS, **description})
         translate("cpu", tmp_path / name, photographs, tmp_path / f"{name}_out")
-    float32, half = (find_images(tmp_path / f"{name}_out") for name in described)
+    float32, half = (find_images(tmp_path / f"{name}_out")[0] for name in described)
     differences = [
         (to_tensor(ours).float() - to_tensor(its).float()).abs().mean().item()
         for ours, its in zip(float32, half, strict=True)
