@@ -1,6 +1,7 @@
 """Importing a folder: which files count, their names, what is skipped, held back, repeated and shared."""
 
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -109,6 +110,41 @@ def test_hidden_files_are_passed_over_and_others_told(imported, source, tmp_path
         "trainA: 7 other entries passed over (.db: 1, .mp4: 1, .txt: 2, link to a folder: 2, no suffix: 1)"
     ]
     assert manifest.counts()["trainA"] == 4
+
+
+def test_what_was_passed_over_is_told_where_images_are_missing(imported, source):
+    for path in (source / "testB").iterdir():
+        path.rename(path.with_suffix(".HEIC"))
+    with pytest.raises(
+        UserError, match=r"testB: no images here, .*\.gif .* are read; testB: 2 other entries passed over"
+    ):
+        imported()
+
+
+def test_heic_is_passed_over_with_advice(imported, source):
+    (source / "trainA/one.heic").write_bytes(b"x")
+    notes = ["trainA: 1 other entry passed over (.heic: 1); convert HEIC to JPEG or PNG"]
+    assert imported().notes == notes
+
+
+def test_a_file_in_the_place_of_the_folder_is_called_a_file(imported, source, tmp_path):
+    shutil.rmtree(source)
+    source.write_bytes(b"an archive of another kind")
+    with pytest.raises(UserError, match=r"source: a file, not a folder; unpack it, or name a \.zip archive$"):
+        imported()
+
+
+@pytest.mark.parametrize("side", [39, 40, 80])
+def test_an_image_less_than_half_as_large_as_the_median_is_a_warning(imported, source, side):
+    for index, path in enumerate(sorted(source.rglob("*.png"))):
+        picture(path, index, side=80)
+    Image.new("RGB", (90, side)).save(source / "testA/thumbnail.png")
+    told = [
+        "testA/thumbnail.png has 39 pixels on its shorter side, the median is 80: metrics compare all images at its 39 "
+        "pixels; take it out, or set data.image_size"
+    ]
+    assert imported().warnings == (told if side == 39 else [])
+    assert imported("shrunk", image_size=side).warnings == []
 
 
 def test_a_link_to_an_image_is_that_image(imported, source, tmp_path):

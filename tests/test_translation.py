@@ -85,8 +85,11 @@ def test_large_images_among_small_ones_come_in_order_and_alike(tmp_path, generat
         assert path.read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_nothing_to_translate_is_told(tmp_path, generator):
-    with pytest.raises(UserError, match="no images"):
+def test_nothing_to_translate_is_told_with_what_there_is(tmp_path, generator):
+    (tmp_path / "photo.heic").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("mine")
+    told = r"no images to translate; files ending in \.png .* are read; 2 other entries .* \(\.heic: 1, \.txt: 1\)"
+    with pytest.raises(UserError, match=told):
         list(translate_folder(generator, tmp_path, tmp_path, torch.device("cpu")))
 
 
@@ -156,6 +159,38 @@ def test_a_nested_folder_is_mirrored_and_a_second_translation_takes_the_place_of
     save_images(tmp_path / "others", 1)
     translate("cpu", model, tmp_path / "others", tmp_path / "out")
     assert contents(tmp_path / "out").keys() == {"image_0.png", ".gcl-output"}
+
+
+FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (21, 18), "red")]}
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["on a core each", "one after the other"])
+def test_what_was_left_out_and_passed_over_is_told(tmp_path, model, photographs, monkeypatch, capsys, large):
+    monkeypatch.setattr(translation, "LARGE", 1 if large else 1 << 20)
+    Image.new("RGB", (21, 18)).save(photographs / "moving.gif", **FRAMES)
+    Image.new("RGB", (21, 18)).save(photographs / "more/pages.tif", **FRAMES)
+    Image.new("RGB", (21, 18)).save(photographs / "plain.jfif", format="JPEG")
+    Image.new("RGB", (21, 18)).save(photographs / "plain 2.avif")
+    (photographs / "IMG_1.HEIC").write_bytes(b"x")
+    (photographs / "circle").symlink_to(photographs)
+    translate("cpu", model, photographs, tmp_path / "out")
+    assert {"moving.png", "more/pages.png", "plain.png", "plain 2.png"} < contents(tmp_path / "out").keys()
+    assert capsys.readouterr().out.splitlines() == [
+        f"translated 7 images: {tmp_path / 'out'}",
+        "note: 3 other entries passed over (.heic: 1, .txt: 1, link to a folder: 1); convert HEIC to JPEG or PNG",
+        "note: 2 with several frames or pages, the first is used (more/pages.tif, moving.gif)",
+    ]
+    translate("cpu", model, photographs / "moving.gif", tmp_path / "one.png")
+    assert capsys.readouterr().out.splitlines() == [
+        f"translated 1 image: {tmp_path / 'one.png'}",
+        "note: 1 with several frames or pages, the first is used (moving.gif)",
+    ]
+
+
+def test_a_broken_link_to_an_image_is_told(tmp_path, model, photographs):
+    (photographs / "gone.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"gone\.png: no file, or a link to nothing"):
+        translate("cpu", model, photographs, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -237,6 +272,7 @@ def test_a_file_that_was_put_among_translations_stays(tmp_path, model, photograp
         ("link.png", "exists already"),
         ("dangling.png", "exists already"),
         ("out.jpg", "written as PNG"),
+        ("out.gif", "written as PNG"),
     ],
 )
 def test_one_image_never_takes_the_place_of_another_file(tmp_path, model, photographs, output, told):
