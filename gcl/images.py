@@ -64,6 +64,9 @@ HEIC = re.compile(rb"....ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)", re.DOTA
 DEEP_COLOURS = re.compile(r"(RGB|RGBX|RGBA|CMYK);16[LBN]")
 """Pillow's names for the layouts of 16-bit colours, which end in the byte order: little, big, native."""
 
+DEEP_WITH_HIGH_BYTES = re.compile(r"(LA|RGBa);16[LB]")
+"""Those of 16-bit colours and alpha of which Pillow gives no more than the high bytes."""
+
 OTHER_ORDER = {"L": "B", "B": "L", "N": "B"}
 
 GRAY_STEP = {"L;2": 85, "L;4": 17}
@@ -185,8 +188,9 @@ def _eight_bits(image: Image.Image, layout: str, path: Path, remarks: list[str])
         raise BadImageError(path, f"{layout_of(tags)} cannot be read; save it with interleaved channels")
     if DEEP_COLOURS.fullmatch(layout):
         return _scaled(image, np.asarray(image).astype(np.uint16) << 8 | _low_bytes(path), 65535, remarks)
-    if ";16" in layout and max(high for _, high in image.getextrema()[:-1]) <= BRIGHTEST_OF_12_BITS >> 8:
-        remarks.append(NEARLY_BLACK)
+    if DEEP_WITH_HIGH_BYTES.fullmatch(layout):
+        brightest = max(high for _, high in image.getextrema()[:-1])
+        remarks += [NEARLY_BLACK] if brightest <= BRIGHTEST_OF_12_BITS >> 8 else []
     if layout in GRAY_STEP and "transparency" in image.info:
         # Pillow widens the pixels but not the one gray that is transparent.
         image.info["transparency"] *= GRAY_STEP[layout]

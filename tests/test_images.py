@@ -9,6 +9,7 @@ from PIL import Image
 
 from gcl.images import ALPHA_BAND, FIRST_FRAME, NEARLY_BLACK, ODD_PROFILE, OTHER_BANDS, decode, read_rgb, save_png
 from tests.pictures import (
+    bmp_of_16_bits,
     exif,
     gray,
     on_white,
@@ -39,9 +40,10 @@ DEEP[0, 0] = [0x8000, 0x807F, 0xFF00, 0xFFFF]
 SCALED = np.round(DEEP / 257).astype(np.uint8)
 """The first pixel is 128, 128, 254, 255; high bytes alone would be 255 for the third."""
 DEEP_RGB, DEEP_L, DEEP_ON_WHITE = DEEP[..., :3], DEEP[..., 0], on_white(SCALED)
-DIM, OPAQUE = DEEP_RGB >> 4, np.full((7, 5), 65535, np.uint16)
-DIM[0, 0, 0] = 4095
-DIMMED = np.round(DIM / 257)
+DIM, WHITE, DARK = DEEP_RGB >> 4, np.full((7, 5), 65535, np.uint16), (NEARLY_BLACK,)
+DIM[0, 0] = 4095
+DIMMED, PALE = np.round(DIM / 257), np.dstack([DIM, DIM[..., 0]])
+DIM_L, DIMMED_L = DIM[..., 0], DIMMED[..., 0]
 SWAPPED, PRIMARIES = profile("swapped"), np.uint8([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]])
 INK = Image.new("CMYK", (8, 8), (0, 100, 200, 30))
 FINE = {"quality": 100, "subsampling": 0}
@@ -166,49 +168,20 @@ GOOD = [
         laid_on_white(DEEP_RGB, DEEP_RGB[0, 0], SCALED[..., :3]),
     ),
     Good("16-bit alpha", "png", png(DEEP, 16, 6), DEEP_ON_WHITE, 1),
+    Good("16-bit alpha", "tif", tiff(DEEP, photometric="rgb", extrasamples=[2]), DEEP_ON_WHITE, 1, (ALPHA_BAND,)),
+    Good("12 bits in 16, gray", "png", png(DIM_L, 16, 0), gray(DIMMED_L), 0, DARK),
+    Good("12 bits in 16, gray", "tif", tiff(DIM_L), gray(DIMMED_L), 0, DARK),
+    Good("12 bits in 16, white is zero", "tif", tiff(65535 - DIM_L, photometric="miniswhite"), gray(DIMMED_L), 0, DARK),
+    Good("12 bits in 16, RGB", "png", png(DIM, 16, 2), DIMMED, 0, DARK),
+    Good("12 bits in 16, RGB", "tif", tiff(DIM, photometric="rgb"), DIMMED, 0, DARK),
+    Good("12 bits in 16, alpha", "png", png(np.dstack([DIM, WHITE]), 16, 6), DIMMED, 1, DARK),
+    Good("12 bits in 16, gray with alpha", "png", png(np.dstack([DIM_L, WHITE]), 16, 4), gray(DIMMED_L), 1, DARK),
+    Good("12 bits of ink in 16", "tif", tiff(PALE, photometric="separated"), without_ink(np.round(PALE / 257)), 1),
+    Good("more than 12 bits", "png", png(DIM + np.uint16(1), 16, 2), np.round((DIM + 1) / 257)),
+    Good("dark colours of 16 bits a pixel", "bmp", bmp_of_16_bits(L % 2), gray(L % 2 * 8) * [0, 0, 1], 1),
     Good(
-        "16-bit alpha",
-        "tif",
-        tiff(DEEP, photometric="rgb", extrasamples=["unassalpha"]),
-        DEEP_ON_WHITE,
-        1,
-        (ALPHA_BAND,),
+        "16 bits, 4 bands", "tif", tiff(DEEP, photometric="rgb", extrasamples=[0]), SCALED[..., :3], 0, (OTHER_BANDS,)
     ),
-    *[
-        Good(f"12 bits in 16, {kind}", suffix, content, pixels, tolerance, remarks)
-        for kind, suffix, content, pixels, tolerance, remarks in [
-            ("gray", "png", png(DIM[..., 0], 16, 0), gray(DIMMED[..., 0]), 0, (NEARLY_BLACK,)),
-            ("gray", "tif", tiff(DIM[..., 0]), gray(DIMMED[..., 0]), 0, (NEARLY_BLACK,)),
-            (
-                "white is zero",
-                "tif",
-                tiff(65535 - DIM[..., 0], photometric="miniswhite"),
-                gray(DIMMED[..., 0]),
-                0,
-                (NEARLY_BLACK,),
-            ),
-            ("RGB", "png", png(DIM, 16, 2), DIMMED, 0, (NEARLY_BLACK,)),
-            ("RGB", "tif", tiff(DIM, photometric="rgb"), DIMMED, 0, (NEARLY_BLACK,)),
-            ("alpha", "png", png(np.dstack([DIM, OPAQUE]), 16, 6), DIMMED, 1, (NEARLY_BLACK,)),
-            (
-                "gray with alpha",
-                "png",
-                png(np.dstack([DIM[..., 0], OPAQUE]), 16, 4),
-                gray(DIMMED[..., 0]),
-                1,
-                (NEARLY_BLACK,),
-            ),
-            (
-                "CMYK",
-                "tif",
-                tiff(np.dstack([DIM, DIM[..., 0]]), photometric="separated"),
-                without_ink(np.dstack([DIMMED, DIMMED[..., 0]])),
-                1,
-                (),
-            ),
-            ("one step above", "png", png(DIM + np.uint16(1), 16, 2), np.round((DIM + 1) / 257), 0, ()),
-        ]
-    ],
     Good("16-bit gray with alpha", "png", png(DEEP[..., :2], 16, 4), on_white(DEEP[..., :2] / 257), 2),
     Good("CMYK", "tif", saved(Image.frombytes("CMYK", (5, 7), CMYK.tobytes()), "TIFF"), without_ink(CMYK), 1),
     Good("16-bit CMYK", "tif", tiff(DEEP, photometric="separated"), without_ink(SCALED), 1),
