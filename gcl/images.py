@@ -1,22 +1,27 @@
 """One image file: decoded to upright, opaque 8-bit RGB whatever it was, and saved as PNG without half-written files.
 
-The content decides, not the suffix: a PNG named .jpg is read, a GIF or HEIC named .jpg is not.
+The content decides, not the suffix: a PNG named .jpg is read, a HEIC named .jpg is not.
 
 | a file that holds | becomes |
 | --- | --- |
-| RGB of 8 bits (JPEG, PNG, WebP, BMP, TIFF) | its pixels |
+| RGB of 8 bits (JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF) | its pixels |
 | gray, black and white, 2 or 4 bits | three equal channels, black at 0 and white at 255 |
 | a palette | the palette's colours |
 | transparency: a channel, of a palette, one colour | laid on white |
 | 16 bits a channel, gray or colour; 12-bit gray TIFF | scaled by 255/65535 (255/4095) and rounded |
 | 16-bit gray with alpha (PNG), premultiplied alpha (TIFF) | its high bytes, at most one step off |
+| 16 bits of which nothing is brighter than 4095 | the same, nearly black, with a remark |
+| 10 or 12 bits (AVIF) | their high bits |
 | 16-bit colours in separate planes (TIFF) | refused: Pillow misreads them |
 | signed, 32-bit or floating-point pixels (TIFF) | refused: nothing says what is white |
+| a fourth band that is called alpha (TIFF without a profile) | laid on white as transparency, with a remark |
+| bands that are called neither colour nor alpha (TIFF) | the colours, with a remark |
+| other layouts (TIFF) | refused, and the layout is told |
 | CMYK, YCCK; in JPEG inverted, as Adobe stores them | what the inks leave of white, unless a profile says how |
-| YCbCr, Lab (TIFF) | converted |
+| YCbCr, Lab (TIFF) | converted; Lab needs no profile |
 | a colour profile that is not sRGB | converted to sRGB; where that is impossible, read as sRGB, with a remark |
 | an EXIF or XMP orientation, 2 to 8 | turned and mirrored upright; damaged EXIF is passed over |
-| several frames or pages (PNG, WebP, TIFF, MPO) | the first, with a remark |
+| several frames or pages (GIF, PNG, WebP, AVIF, TIFF, MPO) | the first, with a remark |
 | more than 178,956,970 pixels | refused, before anything is decoded |
 | anything else, nothing, or only a part | refused with the reason |
 """
@@ -32,10 +37,11 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from gcl.errors import UserError
 from gcl.files import write_whole
+from gcl.tiff_layout import describe_layout, layout_of
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 """Of Pillow's decoders, those that a file may reach: among the others is one that starts programs."""
 
 WARNING_FILTERS = Lock()
@@ -43,10 +49,23 @@ WARNING_FILTERS = Lock()
 
 FIRST_FRAME = "several frames or pages, the first is used"
 ODD_PROFILE = "a colour profile that does not fit, the colours are read as sRGB"
+NEARLY_BLACK = (
+    "16 bits a channel, but nothing brighter than 4095 of 65535: nearly black; rescale it if it holds 10 or 12 bits"
+)
+ALPHA_BAND = "a fourth band that is called alpha: laid on white as transparency"
+OTHER_BANDS = "bands beside the colours, which are left out"
 """The remarks that :func:`decode` may make."""
+
+BRIGHTEST_OF_12_BITS = 4095
+
+HEIC = re.compile(rb"....ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)", re.DOTALL)
+"""How such a file begins."""
 
 DEEP_COLOURS = re.compile(r"(RGB|RGBX|RGBA|CMYK);16[LBN]")
 """Pillow's names for the layouts of 16-bit colours, which end in the byte order: little, big, native."""
+
+DEEP_WITH_HIGH_BYTES = re.compile(r"(LA|RGBa);16[LB]")
+"""Those of 16-bit colours and alpha of which Pillow gives no more than the high bytes."""
 
 OTHER_ORDER = {"L": "B", "B": "L", "N": "B"}
 
@@ -84,31 +103,37 @@ def decode(path: Path) -> tuple[Image.Image, list[str]]:
 
     Raises BadImageError for a file that is empty, truncated, no image, too large or not readable.
     """
-    try:
-        if not path.is_file():
-            raise BadImageError(path, "no file, or a link to nothing")
-        if path.stat().st_size == 0:
-            raise BadImageError(path, "empty file")
-        with WARNING_FILTERS, warnings.catch_warnings():
-            # Of metadata that does not matter here, and of images large but below the limit.
-            warnings.simplefilter("ignore")
+    # Of metadata that does not matter here, and of images large but below the limit.
+    with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
+        try:
+            if not path.is_file():
+                raise BadImageError(path, "no file, or a link to nothing")
+            if path.stat().st_size == 0:
+                raise BadImageError(path, "empty file")
             with Image.open(path, formats=FORMATS) as image:
                 return _upright_rgb(image, path)
-    except BadImageError:
-        raise
-    # Decoders raise whatever they stumble over in a damaged file.
-    except Exception as error:
-        raise BadImageError(path, _reason(error)) from error
+        except BadImageError:
+            raise
+        # Decoders raise whatever they stumble over in a damaged file.
+        except Exception as error:
+            raise BadImageError(path, _reason(error, path)) from error
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image that can be read; PNG, JPEG, WebP, BMP and TIFF can"
+def _reason(error: Exception, path: Path) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return f"cannot be decoded: {str(error) or type(error).__name__}"
+    with path.open("rb") as stream:
+        is_heic, layout = HEIC.match(stream.read(12)), describe_layout(stream)
+    if not isinstance(error, UnidentifiedImageError):
+        told = f"cannot be decoded: {str(error) or type(error).__name__}"
+        return f"{told} (a TIFF of {layout})" if layout else told
+    if layout:
+        return f"a TIFF of {layout} cannot be read; save it as gray or RGB of 8 or 16 bits"
+    if is_heic:
+        return "a HEIC image, which cannot be read; convert it to JPEG or PNG"
+    return "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
 
 
 def _upright_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
@@ -116,9 +141,12 @@ def _upright_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]
     layout = _layout(image)
     image.load()
     remarks = [FIRST_FRAME] if getattr(image, "is_animated", False) else []
-    opaque = _opaque(_eight_bits(image, layout, path))
+    remarks += _band_remarks(image, layout)
+    opaque = _opaque(_eight_bits(image, layout, path, remarks))
+    # The colours of Lab are what profiles convert to.
+    profile = None if image.mode == "LAB" else image.info.get("icc_profile")
     try:
-        rgb = _to_srgb(opaque, image.info.get("icc_profile"))
+        rgb = _to_srgb(opaque, profile)
     except (OSError, ImageCms.PyCMSError):
         rgb = opaque.convert("RGB")
         remarks.append(ODD_PROFILE)
@@ -135,22 +163,34 @@ def _layout(image: Image.Image) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
-def _eight_bits(image: Image.Image, layout: str, path: Path) -> Image.Image:
+def _band_remarks(image: Image.Image, layout: str) -> list[str]:
+    """Of a TIFF: its fourth band may be infrared, say, whatever the file calls it."""
+    if image.format != "TIFF":
+        return []
+    remarks = [OTHER_BANDS] if "X" in layout else []
+    if image.mode == "RGBA" and "icc_profile" not in image.info and image.getextrema()[-1][0] < 255:
+        remarks.append(ALPHA_BAND)
+    return remarks
+
+
+def _eight_bits(image: Image.Image, layout: str, path: Path, remarks: list[str]) -> Image.Image:
     """``image`` with 8 bits a channel and in a mode that Pillow converts from without loss."""
     tags = getattr(image, "tag_v2", {})
     if image.mode in ("I", "F"):
         reason = "signed, 32-bit or floating-point pixels have no fixed white; convert it to 8 or 16 bits"
-        raise BadImageError(path, reason)
+        raise BadImageError(path, f"{layout_of(tags)}: {reason}")
     if image.mode.startswith("I;16"):
         white = 4095 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 65535
         pixels = np.asarray(image)[..., None]
         white_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
-        return _scaled(image, white - pixels if white_is_zero else pixels, white)
+        return _scaled(image, white - pixels if white_is_zero else pixels, white, remarks)
     if tags.get(ExifTags.Base.PlanarConfiguration) == 2 and max(tags[ExifTags.Base.BitsPerSample]) > 8:
-        reason = "16-bit colours in separate planes cannot be read; save it with interleaved channels"
-        raise BadImageError(path, reason)
+        raise BadImageError(path, f"{layout_of(tags)} cannot be read; save it with interleaved channels")
     if DEEP_COLOURS.fullmatch(layout):
-        return _scaled(image, np.asarray(image).astype(np.uint16) << 8 | _low_bytes(path), 65535)
+        return _scaled(image, np.asarray(image).astype(np.uint16) << 8 | _low_bytes(path), 65535, remarks)
+    if DEEP_WITH_HIGH_BYTES.fullmatch(layout):
+        brightest = max(high for _, high in image.getextrema()[:-1])
+        remarks += [NEARLY_BLACK] if brightest <= BRIGHTEST_OF_12_BITS >> 8 else []
     if layout in GRAY_STEP and "transparency" in image.info:
         # Pillow widens the pixels but not the one gray that is transparent.
         image.info["transparency"] *= GRAY_STEP[layout]
@@ -169,8 +209,11 @@ def _other_order(arguments: str | tuple) -> tuple:
     return (layout[:-1] + OTHER_ORDER[layout[-1]], *others)
 
 
-def _scaled(image: Image.Image, deep: np.ndarray, white: int) -> Image.Image:
+def _scaled(image: Image.Image, deep: np.ndarray, white: int, remarks: list[str]) -> Image.Image:
     """``deep`` (H, W, C) from 0 ... ``white`` to 0 ... 255, what of it ``image`` calls transparent laid on white."""
+    colours = deep[..., :3]
+    if white > BRIGHTEST_OF_12_BITS >= colours.max() and image.mode != "CMYK":
+        remarks.append(NEARLY_BLACK)
     pixels = (deep.astype(np.float32) * 255 / white).round().astype(np.uint8)
     transparent = image.info.get("transparency")
     if transparent is not None:
@@ -199,17 +242,6 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if source.profile.xcolor_space == "RGB " and image.mode == "L":
         image = image.convert("RGB")
     return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-
-
-def check_stems(images: list[Path]) -> None:
-    """UserError if two of ``images`` would become the same PNG."""
-    by_stem: dict[str, Path] = {}
-    for path in images:
-        other = by_stem.setdefault(path.stem, path)
-        if other is not path:
-            raise UserError(
-                f"{path.parent}: {other.name} and {path.name} would both become {path.stem}.png; rename one"
-            )
 
 
 def save_png(pixels: Image.Image | np.ndarray, path: Path) -> None:

@@ -1,14 +1,13 @@
 """A folder of people's own images -> trainA, trainB, testA, testB of upright 8-bit RGB PNGs, and their manifest.
 
-Images are the files with an image's suffix in trainA, trainB, testA and testB and in all folders inside them. Hidden
-names and __MACOSX are passed over in silence, other files and links to folders with a note. Paths become names:
+Images are found in trainA, trainB, testA and testB and in all folders inside them (:mod:`gcl.finding`); other files and
+links to folders are passed over with a note. Paths become names:
 ``sub/a.jpg`` is stored as ``sub_a.png``; where that name is taken, upper and lower case being the same, by a file that
 comes first in the order of the paths, as ``sub_a_2.png`` and so on, with a note. What the files become is told in
 :mod:`gcl.images`.
 """
 
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain, count
@@ -20,8 +19,10 @@ from PIL import Image
 
 from gcl.config import DataConfig
 from gcl.errors import UserError
+from gcl.finding import find_images, passed_over
 from gcl.images import SUFFIXES, BadImageError, decode, save_png
 from gcl.manifest import SPLITS, Entry, Manifest, Skipped, describe, uneven_sizes
+from gcl.notes import by_remark, readable, some
 from gcl.parallel import in_parallel
 
 EXPECTED_TREE = """expected:
@@ -39,9 +40,6 @@ SMALLEST_SIDE = 32
 
 LONGEST_STEM = 200
 """Bytes of a stored name before its suffix; file systems take 255 in all, and partial files have longer names."""
-
-NAMED = 5
-"""Files that a note names before it only counts."""
 
 Track = Callable[[Iterable, str, int], Iterable]
 """Passes items on and shows how far they have come, given a description and their number."""
@@ -73,13 +71,13 @@ def import_folder(config: DataConfig, source: Path, target: Path, track: Track) 
     """
     needed, notes = _needed(source), []
     found = [file for split in needed for file in _find(source, split, notes)]
-    _check_counts(source, needed, found, f"files ending in {' '.join(SUFFIXES)} are read")
+    _check_counts(source, needed, found, "; ".join([f"files ending in {' '.join(SUFFIXES)} are read", *notes]))
     for split in SPLITS:
         (target / split).mkdir()
     outcomes = list(track(in_parallel(partial(_store, config, target), found), "importing images", len(found)))
     stored = [outcome for outcome in outcomes if isinstance(outcome, Stored)]
     skipped = [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
-    reasons = _some([f"{file.split}/{file.name}: {file.reason}" for file in skipped])
+    reasons = some([f"{file.split}/{file.name}: {file.reason}" for file in skipped])
     _check_counts(source, needed, [file.found for file in stored], f"skipped: {reasons}")
     splits = {split: [file.entry for file in stored if file.found.split == split] for split in SPLITS}
     notes += _remarks(stored)
@@ -89,14 +87,9 @@ def import_folder(config: DataConfig, source: Path, target: Path, track: Track) 
         if f"test{domain}" not in needed:
             notes.append(_hold_back(config, target, splits, domain))
     notes += _repetitions(splits)
+    warnings = _leaks(splits) + uneven_sizes(splits)
     return Manifest(
-        config.source,
-        paired=False,
-        masks=False,
-        splits=splits,
-        notes=notes,
-        warnings=_leaks(splits) + uneven_sizes(splits),
-        skipped=skipped,
+        config.source, paired=False, masks=False, splits=splits, notes=notes, warnings=warnings, skipped=skipped
     )
 
 
@@ -107,6 +100,8 @@ def _needed(source: Path) -> dict[str, int]:
     """The splits that there are, with how many images each must have; UserError if one to train on is missing."""
     missing = [split for split in ("trainA", "trainB") if not (source / split).is_dir()]
     if missing:
+        if source.is_file():
+            raise UserError(f"data.path = {source}: a file, not a folder; unpack it, or name a .zip archive")
         found = f"{' and '.join(missing)} missing" if source.is_dir() else "no such folder"
         raise UserError(f"data.path = {source}: {found}\n{EXPECTED_TREE.format(path=source)}")
     tests = {f"test{domain}": FEWEST_TO_TEST for domain in "AB" if (source / f"test{domain}").is_dir()}
@@ -115,34 +110,11 @@ def _needed(source: Path) -> dict[str, int]:
 
 def _find(source: Path, split: str, notes: list[str]) -> list[Found]:
     """The images of one split in the order of their paths."""
-    images, others = [], Counter()
-    folders = [source / split]
-    for folder in folders:
-        for path in folder.iterdir():
-            if path.name.startswith(".") or path.name == "__MACOSX":
-                continue
-            if path.is_dir() and not path.is_symlink():
-                folders.append(path)
-            elif path.is_dir():
-                # It may lead in circles.
-                others["link to a folder"] += 1
-            elif path.suffix.lower() in SUFFIXES:
-                images.append(path)
-            else:
-                others[path.suffix.lower() or "no suffix"] += 1
-    if others:
-        kinds = [f"{kind}: {number}" for kind, number in sorted(others.items())]
-        notes.append(f"{split}: {others.total()} other entries passed over ({_some(kinds)})")
-    images.sort()
-    labels = [_label(path.relative_to(source / split)) for path in images]
+    images, others = find_images(source / split)
+    notes += [f"{split}: {note}" for note in passed_over(others)]
+    labels = [readable(path.relative_to(source / split)) for path in images]
     names = _names(split, labels, notes)
     return [Found(path, split, label, name) for path, label, name in zip(images, labels, names, strict=True)]
-
-
-def _label(path: Path) -> str:
-    """``path`` in one way of writing accents, without control characters and bytes that are no text."""
-    text = unicodedata.normalize("NFC", path.as_posix())
-    return "".join("\ufffd" if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in text)
 
 
 def _names(split: str, labels: list[str], notes: list[str]) -> list[str]:
@@ -157,7 +129,7 @@ def _names(split: str, labels: list[str], notes: list[str]) -> list[str]:
         if free != stem:
             moved.append(f"{label} as {free}.png")
     if moved:
-        notes.append(f"{split}: {len(moved)} numbered, since their name was taken ({_some(moved)})")
+        notes.append(f"{split}: {len(moved)} numbered, since their name was taken ({some(moved)})")
     return names
 
 
@@ -217,11 +189,8 @@ def _hold_back(config: DataConfig, target: Path, splits: dict[str, list[Entry]],
 
 
 def _remarks(stored: list[Stored]) -> list[str]:
-    files = defaultdict(list)
-    for found, _, remarks in stored:
-        for remark in remarks:
-            files[found.split, remark].append(found.label)
-    return [f"{split}: {len(labels)} with {remark} ({_some(labels)})" for (split, remark), labels in files.items()]
+    by_split = {split: [(f.found.label, f.remarks) for f in stored if f.found.split == split] for split in SPLITS}
+    return [f"{split}: {note}" for split, files in by_split.items() for note in by_remark(files)]
 
 
 def _repetitions(splits: dict[str, list[Entry]]) -> list[str]:
@@ -238,12 +207,6 @@ def _leaks(splits: dict[str, list[Entry]]) -> list[str]:
         if both:
             warnings.append(
                 f"{len(both)} of {len(splits[test])} images of {test} are in {train} too, which invalidates the "
-                f"numbers; take them out of one of the two ({_some(both)})"
+                f"numbers; take them out of one of the two ({some(both)})"
             )
     return warnings
-
-
-def _some(names: list[str]) -> str:
-    """The first few of ``names``."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

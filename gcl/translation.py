@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
 
-from gcl.data import to_pixels, to_signed, to_tensor
+from gcl.data import to_pixels, to_signed
 from gcl.errors import UserError
-from gcl.images import check_stems, list_images, save_png
+from gcl.finding import find_images, passed_over
+from gcl.images import SUFFIXES, decode, save_png
 from gcl.networks import Generator
 
 Autocast = Callable[[], AbstractContextManager]
@@ -46,71 +49,86 @@ def padded_side(side: int, generator: Generator) -> int:
     return torch.sym_max(side + -side % generator.stride, max(2 * generator.stride, 4))
 
 
-def find_images(folder: Path) -> list[Path]:
-    """The images in ``folder`` and, after them, in the folders inside it; not in hidden ones, nor behind links.
+class Translation(NamedTuple):
+    """The PNG that was written, the image that it translates, and remarks on what of that was left out."""
 
-    UserError if two images of one folder would become the same PNG.
-    """
-    images = list_images(folder)
-    check_stems(images)
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
-            images += find_images(path)
-    return images
+    path: Path
+    source: Path
+    remarks: list[str]
 
 
 def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
-    """Where the translations of ``images`` belong, relative to the folder that is to mirror ``source``."""
-    return [path.relative_to(source).with_suffix(".png") for path in images]
+    """Where the translations of ``images`` belong, relative to the folder that is to mirror ``source``.
+
+    UserError if two images would become the same PNG.
+    """
+    by_name: dict[Path, Path] = {}
+    for path in images:
+        name = path.relative_to(source).with_suffix(".png")
+        other = by_name.setdefault(name, path)
+        if other is not path:
+            raise UserError(f"{path.parent}: {other.name} and {path.name} would both become {name.name}; rename one")
+    return list(by_name)
 
 
 def translate_folder(
     generator: Generator, source: Path, target: Path, device: torch.device, autocast: Autocast = nullcontext
-) -> Iterator[Path]:
+) -> Iterator[Translation]:
     """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
 
-    Yields each path, in order, when it is written. Several images are worked on at once, one a core, so that no device
-    waits for files; large ones one after the other. ``autocast`` is opened around every image, in its thread: Fabric's,
-    for another precision than float32. The generator is left on the device, channels last.
+    Yields each, in the order of the paths, when it is written. Several images are worked on at once, one a core, so
+    that no device waits for files; large ones one after the other. ``autocast`` is opened around every image, in its
+    thread: Fabric's, for another precision than float32. The generator is left on the device, channels last.
 
     UserError if there is nothing to translate, an image cannot be read or a translation is not finite; what was begun
     before is then still written.
     """
-    images = find_images(source)
+    images, others = find_images(source)
     if not images:
-        raise UserError(f"{source}: no images to translate")
+        hints = [f"files ending in {' '.join(SUFFIXES)} are read", *passed_over(others)]
+        raise UserError(f"{source}: no images to translate; {'; '.join(hints)}")
     targets = [target / name for name in translated_names(images, source)]
     generator = _ready(generator, device)
 
-    def translate_small(path: Path, written: Path) -> bool:
-        pixels = to_tensor(path)
-        small = pixels[0].numel() < LARGE
-        if small:
-            _translate(generator, path, pixels, written, device, autocast)
-        return small
+    def translate_small(path: Path, written: Path) -> list[str] | None:
+        """The remarks on the image; None if it is large and still to do."""
+        pixels, remarks = _read(path)
+        if pixels[0].numel() >= LARGE:
+            return None
+        _translate(generator, path, pixels, written, device, autocast)
+        return remarks
 
     # Two images on a core each are done before one after the other on two cores.
     at_once = min(torch.get_num_threads(), MOST_AT_ONCE)
     pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        for path, written, done in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
-            if not done:
-                _translate(generator, path, to_tensor(path), written, device, autocast)
-            yield written
+        for path, written, remarks in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
+            if remarks is None:
+                pixels, remarks = _read(path)
+                _translate(generator, path, pixels, written, device, autocast)
+            yield Translation(written, path, remarks)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def translate_file(
     generator: Generator, source: Path, target: Path, device: torch.device, autocast: Autocast = nullcontext
-) -> None:
+) -> Translation:
     """Writes the translation of one image to the PNG ``target``.
 
     UserError if the image cannot be read or its translation is not finite.
 
     ``autocast`` and what becomes of the generator are as in :func:`translate_folder`.
     """
-    _translate(_ready(generator, device), source, to_tensor(source), target, device, autocast)
+    pixels, remarks = _read(source)
+    _translate(_ready(generator, device), source, pixels, target, device, autocast)
+    return Translation(target, source, remarks)
+
+
+def _read(path: Path) -> tuple[Tensor, list[str]]:
+    """The image at ``path`` as (3, H, W) uint8, and the remarks on it."""
+    image, remarks = decode(path)
+    return pil_to_tensor(image), remarks
 
 
 def _ready(generator: Generator, device: torch.device) -> Generator:

@@ -8,9 +8,7 @@ from PIL import Image
 from gcl.errors import UserError
 from gcl.images import FORMATS, list_images
 from gcl.manifest import Entry
-
-NAMED = 3
-"""Files that a message names before it only counts."""
+from gcl.notes import some
 
 OTHERS_SUFFIXES = ("_fake_B", "_fake")
 """What CycleGAN, CUT and pix2pix add to an input's name."""
@@ -23,8 +21,8 @@ def check_translations(translated: Path, inputs: Sequence[Entry]) -> None:
     found = {path.name: path for path in list_images(translated)}
     wanted = {entry.name: entry for entry in inputs}
     missing, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-    faults = [f"{len(missing)} of {len(wanted)} are missing: {_some(missing)}"] if missing else []
-    faults += [f"{len(extra)} belong to no test image: {_some(extra)}"] if extra else []
+    faults = [f"{len(missing)} of {len(wanted)} are missing: {some(missing)}"] if missing else []
+    faults += [f"{len(extra)} belong to no test image: {some(extra)}"] if extra else []
     faults += _content_faults([(found[name], wanted[name]) for name in sorted(found.keys() & wanted.keys())])
     if faults:
         head = f"{translated} does not hold a PNG of the same name and size for every image of testA, and no other:"
@@ -45,14 +43,14 @@ def _content_faults(pairs: Sequence[tuple[Path, Entry]]) -> list[str]:
         # Decoders raise whatever they stumble over in a damaged file.
         except Exception:
             formats.append(f"{path.name} is not an image that can be read")
-    told = [f"{len(formats)} are not PNG inside, whatever their names say: {_some(formats)}"] if formats else []
-    return told + ([f"{len(sizes)} have another size than their input: {_some(sizes)}"] if sizes else [])
+    told = [f"{len(formats)} are not PNG inside, whatever their names say: {some(formats)}"] if formats else []
+    return told + ([f"{len(sizes)} have another size than their input: {some(sizes)}"] if sizes else [])
 
 
 def _folders(translated: Path, found: dict[str, Path]) -> list[str]:
     """Where the images lie one folder deeper."""
     inner = sorted(path.name for path in translated.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [] if found or not inner else [f"no image lies in it, but there are folders in it; name one: {_some(inner)}"]
+    return [] if found or not inner else [f"no image lies in it, but there are folders in it; name one: {some(inner)}"]
 
 
 def _renaming(missing: Sequence[str], extra: Sequence[str]) -> list[str]:
@@ -73,8 +71,3 @@ def _lossy(extra: Sequence[str]) -> list[str]:
     other = sorted({Path(name).suffix for name in extra} - {".png"})
     told = f"{' and '.join(other)} files are not evaluated, since compression changes FID; write PNG in the first place"
     return [told] if other else []
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -71,16 +71,31 @@ def _draw_one(config: DataConfig, folder: Path, job: tuple[str, int]) -> Entry:
 
 def _import(config: DataConfig, folder: Path) -> Manifest:
     try:
-        if config.source == "folder":
+        if config.source != "folder":
+            archive = fetch(DATASETS[config.source], _anchored(config.mirror), repository_root() / DOWNLOADS)
+        elif config.path.suffix.lower() == ".zip" and config.path.is_file():
+            archive = config.path
+        else:
             return import_folder(config, config.path, folder, progress_bar)
-        archive = fetch(DATASETS[config.source], _anchored(config.mirror), repository_root() / DOWNLOADS)
-        unpacked = folder / "unpacked"
-        unpack(archive, unpacked, progress_bar)
-        manifest = import_folder(config, unpacked / config.source, folder, progress_bar)
-        shutil.rmtree(unpacked)
-        return manifest
+        return _import_archive(config, archive, folder)
     except BadImageError as error:
         raise UserError(f"{error}\n(data.on_bad_image: skip leaves such files out and lists them)") from error
+
+
+def _import_archive(config: DataConfig, archive: Path, folder: Path) -> Manifest:
+    """What ``archive`` holds, itself or in one of its folders. The messages name the archive, which stays."""
+    unpacked = folder / "unpacked"
+    unpack(archive, unpacked, progress_bar)
+    inside = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
+    source = next((path for path in inside if (path / "trainA").is_dir()), unpacked)
+    try:
+        manifest = import_folder(config, source, folder, progress_bar)
+    except BadImageError as error:
+        raise BadImageError(archive / error.path.relative_to(unpacked), error.reason) from error
+    except UserError as error:
+        raise UserError(str(error).replace(str(unpacked), str(archive))) from error
+    shutil.rmtree(unpacked)
+    return manifest
 
 
 def _anchored(mirror: str | None) -> str | None:

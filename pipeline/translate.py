@@ -12,9 +12,11 @@ from gcl.checkpoints import load_generator, read_description
 from gcl.config import Precision
 from gcl.errors import UserError
 from gcl.files import MARKER, replaced_folder
+from gcl.finding import find_images, passed_over
 from gcl.images import SUFFIXES
 from gcl.networks import Generator
-from gcl.translation import find_images, translate_file, translate_folder, translated_names
+from gcl.notes import by_remark, readable
+from gcl.translation import NotFiniteError, Translation, translate_file, translate_folder, translated_names
 from pipeline.console import announce, progress_bar
 from pipeline.devices import fabric_on_one_device
 
@@ -29,12 +31,15 @@ def translate(accelerator: str, model: Path, source: Path, target: Path) -> None
     """
     if not source.exists():
         raise UserError(f"{source}: no such file or folder")
-    generator = load_generator(model)
-    fabric = fabric_on_one_device(accelerator, _trained_precision(model))
-    if source.is_dir():
-        _translate_all(generator, source, target, fabric)
-    else:
-        _translate_one(generator, source, target, fabric)
+    generator, precision = load_generator(model), _trained_precision(model)
+    fabric = fabric_on_one_device(accelerator, precision)
+    try:
+        if source.is_dir():
+            _translate_all(generator, source, target, fabric)
+        else:
+            _translate_one(generator, source, target, fabric)
+    except NotFiniteError as error:
+        raise UserError(f"{error}, by {model} in precision {precision}; nothing is written") from error
 
 
 def _trained_precision(model: Path) -> str:
@@ -57,19 +62,30 @@ def _translate_one(generator: Generator, source: Path, target: Path, fabric: Fab
     # Also true of a link, wherever it leads.
     if os.path.lexists(written):
         raise UserError(f"{written} exists already and is not overwritten; remove it or write somewhere else")
-    translate_file(generator, source, written, fabric.device, fabric.autocast)
+    translation = translate_file(generator, source, written, fabric.device, fabric.autocast)
     announce(f"translated 1 image: {written}")
+    _announce_notes(_remarks([translation], source.parent))
 
 
 def _translate_all(generator: Generator, source: Path, target: Path, fabric: Fabric) -> None:
-    images = find_images(source)
+    images, others = find_images(source)
     _check_apart(source, images, target)
     _check_only_ours(target)
     with replaced_folder(target) as folder:
         _write_names(folder / MARKER, translated_names(images, source))
         with closing(translate_folder(generator, source, folder, fabric.device, fabric.autocast)) as written:
-            count = sum(1 for _ in progress_bar(written, "translating", len(images)))
-    announce(f"translated {count} {'image' if count == 1 else 'images'}: {target}")
+            translations = list(progress_bar(written, "translating", len(images)))
+    announce(f"translated {len(images)} {'image' if len(images) == 1 else 'images'}: {target}")
+    _announce_notes([*passed_over(others), *_remarks(translations, source)])
+
+
+def _remarks(translations: Sequence[Translation], source: Path) -> list[str]:
+    return by_remark((readable(image.relative_to(source)), remarks) for _, image, remarks in translations)
+
+
+def _announce_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        announce(f"note: {note}")
 
 
 def _check_apart(source: Path, images: Sequence[Path], target: Path) -> None:

@@ -34,6 +34,16 @@ def tiff_of_12_bits(pixels: np.ndarray) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + fields + bytes(4) + data
 
 
+def bmp_of_16_bits(pixels: np.ndarray) -> bytes:
+    """Five bits of red, six of green, five of blue: a pixel is one number."""
+    height, width = pixels.shape
+    rows = np.zeros((height, width + width % 2), "<u2")
+    rows[::-1, :width] = pixels
+    data, masks = rows.tobytes(), struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 16, 3, len(data), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 66 + len(data), 0, 0, 66) + header + masks + data
+
+
 def png(pixels: np.ndarray, bits: int, colour_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
     """A PNG of packed rows, with ``chunks`` before the data."""
     rows = pixels.astype(">u2") if bits == 16 else pixels

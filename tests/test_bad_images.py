@@ -15,10 +15,16 @@ RANDOM = np.random.default_rng(0)
 RGB, LARGE = RANDOM.integers(0, 256, (7, 5, 3), dtype=np.uint8), RANDOM.integers(0, 256, (90, 80, 3), dtype=np.uint8)
 L = RGB[..., 0]
 
-UNREADABLE = "not an image that can be read; PNG, JPEG, WebP, BMP and TIFF can"
-NO_WHITE = "signed, 32-bit or floating-point pixels have no fixed white; convert it to 8 or 16 bits"
-IN_PLANES = "16-bit colours in separate planes cannot be read; save it with interleaved channels"
+UNREADABLE = "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
+HEIC = "a HEIC image, which cannot be read; convert it to JPEG or PNG"
+NO_WHITE = "pixels: signed, 32-bit or floating-point pixels have no fixed white; convert it to 8 or 16 bits"
 BOMB = "more than 178,956,970 pixels"
+
+
+def layout(told: str) -> str:
+    """What is said of a TIFF that Pillow does not know."""
+    return f"a TIFF of {told} cannot be read; save it as gray or RGB of 8 or 16 bits"
+
 
 BAD = {
     "empty.jpg": (b"", "empty file"),
@@ -26,11 +32,10 @@ BAD = {
     "web page.png": (b"<!DOCTYPE html><title>404</title>", UNREADABLE),
     "noise.webp": (RANDOM.bytes(999), UNREADABLE),
     "zeros.tif": (bytes(999), UNREADABLE),
-    "GIF.png": (saved(RGB, "GIF"), UNREADABLE),
     "EPS.jpg": (saved(RGB, "EPS"), UNREADABLE),
     "PDF.jpg": (saved(RGB, "PDF"), UNREADABLE),
-    "AVIF.jpg": (saved(RGB, "AVIF"), UNREADABLE),
-    "HEIC.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), UNREADABLE),
+    "ICO.png": (saved(Image.fromarray(LARGE), "ICO"), UNREADABLE),
+    "HEIC.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), HEIC),
     "SVG.png": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', UNREADABLE),
     "only a signature.png": (b"\x89PNG\r\n\x1a\n", UNREADABLE),
     "truncated header.jpg": (saved(LARGE, "JPEG")[:100], "cannot be decoded: Truncated File Read"),
@@ -40,6 +45,8 @@ BAD = {
         saved(LARGE, "WEBP", lossless=True)[:9000],
         "cannot be decoded: could not create decoder object",
     ),
+    "truncated.gif": (saved(LARGE, "GIF")[:5000], "cannot be decoded: image file is truncated"),
+    "truncated.avif": (saved(LARGE, "AVIF")[:5000], UNREADABLE),
     "truncated.bmp": (saved(LARGE, "BMP")[:9000], "cannot be decoded: image file is truncated"),
     "truncated.tif": (tiff(LARGE, photometric="rgb")[:-9000], "cannot be decoded: image file is truncated"),
     "truncated, index last.tif": (saved(LARGE, "TIFF", compression="tiff_lzw")[:-9000], UNREADABLE),
@@ -49,13 +56,31 @@ BAD = {
     "text bomb.png": (png(RGB, 8, 2, (b"zTXt", b"k\0\0" + zlib.compress(bytes(1 << 22)))), "too large"),
     "bomb.png": (png_of(png_header(20_000, 20_000), (b"IDAT", zlib.compress(bytes(99)))), BOMB),
     "bomb.bmp": (saved(RGB, "BMP")[:18] + struct.pack("<ii", 30_000, 30_000) + saved(RGB, "BMP")[26:], BOMB),
-    "float.tif": (tiff(L.astype(np.float32)), NO_WHITE),
-    "double.tif": (tiff(L.astype(np.float64)), UNREADABLE),
-    "float RGB.tif": (tiff(RGB.astype(np.float32), photometric="rgb"), UNREADABLE),
-    "32 bits.tif": (tiff(L.astype(np.uint32)), NO_WHITE),
-    "signed.tif": (tiff(L.astype(np.int16)), NO_WHITE),
-    "16-bit RGB in planes.tif": (tiff(np.zeros((3, 7, 5), np.uint16), photometric="rgb"), IN_PLANES),
-    "five channels.tif": (tiff(np.zeros((7, 5, 5), np.uint8), photometric=1, planarconfig=1), UNREADABLE),
+    "float.tif": (tiff(L.astype(np.float32)), f"1 band of 32-bit floating-point {NO_WHITE}"),
+    "32 bits.tif": (tiff(L.astype(np.uint32)), f"1 band of 32-bit {NO_WHITE}"),
+    "signed.tif": (tiff(L.astype(np.int16)), f"1 band of 16-bit signed {NO_WHITE}"),
+    "16-bit RGB in planes.tif": (
+        tiff(np.zeros((3, 7, 5), np.uint16), photometric="rgb"),
+        "3 bands of 16-bit pixels in separate planes cannot be read; save it with interleaved channels",
+    ),
+    "double.tif": (tiff(L.astype(np.float64)), layout("1 band of 64-bit floating-point pixels")),
+    "float RGB.tif": (
+        tiff(RGB.astype(np.float32), photometric="rgb"),
+        layout("3 bands of 32-bit floating-point pixels"),
+    ),
+    "BigTIFF.tif": (
+        tiff(np.zeros((7, 5, 4), np.float32), photometric="rgb", bigtiff=True),
+        layout("4 bands of 32-bit floating-point pixels"),
+    ),
+    "five channels.tif": (
+        tiff(np.zeros((7, 5, 5), np.uint8), photometric=1, planarconfig=1),
+        layout("5 bands of 8-bit pixels"),
+    ),
+    "five planes.tif": (
+        tiff(np.zeros((5, 7, 5), np.int16), photometric=1, planarconfig=2),
+        "cannot be decoded: unknown raw mode for given image mode (a TIFF of 5 bands of 16-bit signed pixels in"
+        " separate planes)",
+    ),
 }
 
 

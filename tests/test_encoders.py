@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from torchvision.models import VGG, vgg16
 
-from gcl.encoders import BUNDLED, PLANS, Encoder, load_encoder, load_judge
+from gcl.encoders import BUNDLED, PLANS, Encoder, EncoderError, load_encoder, load_judge
 from gcl.pretraining import NETWORK_PLANS, TASKS
 from gcl.published_weights import WeightsUnavailable
 from gcl.textures import SURFACE, draw_batch
@@ -227,3 +227,11 @@ def _probe(encoder: Encoder) -> float:
 @torch.no_grad()
 def _averages(encoder: Encoder, batch: Tensor) -> Tensor:
     return torch.cat([features.mean(dim=(2, 3)) for features in encoder(batch)], dim=1)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    state = load_encoder("small", ["relu3_2"]).state_dict()
+    state["features.0.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "encoder.pth")
+    with pytest.raises(EncoderError, match=r"encoder\.pth: values that are not finite in features\.0\.bias"):
+        load_encoder("small", ["relu3_2"], tmp_path / "encoder.pth")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gcl.images import FIRST_FRAME, ODD_PROFILE, decode, read_rgb, save_png
+from gcl.images import ALPHA_BAND, FIRST_FRAME, NEARLY_BLACK, ODD_PROFILE, OTHER_BANDS, decode, read_rgb, save_png
 from tests.pictures import (
+    bmp_of_16_bits,
     exif,
     gray,
     on_white,
@@ -29,6 +30,7 @@ RGBA, CMYK = RANDOM.integers(0, 256, (2, 7, 5, 4), dtype=np.uint8)
 L, LA, LATER = RGB[..., 0], RGBA[..., 2:], Image.fromarray(255 - RGB)
 RAMP = np.linspace(40, 200, 16 * 24 * 3).reshape(16, 24, 3).astype(np.uint8)
 """Smooth, so that JPEG hardly changes it."""
+RAMP_A = np.dstack([RAMP, RAMP[..., 0]])
 BILEVEL, BITS = gray((L > 99) * np.uint8(255)), Image.fromarray((L > 99) * np.uint8(255)).convert("1")
 PACKED, TWO_BITS = np.uint8([[0b00011011], [0b11100100]]), np.uint8([[0, 85, 170, 255], [255, 170, 85, 0]])
 INDICES, PALETTE = L % 4, np.uint8([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7]])
@@ -38,6 +40,10 @@ DEEP[0, 0] = [0x8000, 0x807F, 0xFF00, 0xFFFF]
 SCALED = np.round(DEEP / 257).astype(np.uint8)
 """The first pixel is 128, 128, 254, 255; high bytes alone would be 255 for the third."""
 DEEP_RGB, DEEP_L, DEEP_ON_WHITE = DEEP[..., :3], DEEP[..., 0], on_white(SCALED)
+DIM, WHITE, DARK = DEEP_RGB >> 4, np.full((7, 5), 65535, np.uint16), (NEARLY_BLACK,)
+DIM[0, 0] = 4095
+DIMMED, PALE = np.round(DIM / 257), np.dstack([DIM, DIM[..., 0]])
+DIM_L, DIMMED_L = DIM[..., 0], DIMMED[..., 0]
 SWAPPED, PRIMARIES = profile("swapped"), np.uint8([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]])
 INK = Image.new("CMYK", (8, 8), (0, 100, 200, 30))
 FINE = {"quality": 100, "subsampling": 0}
@@ -85,7 +91,18 @@ GOOD = [
     Good("palette", "tif", saved(PAINTED, "TIFF"), COLOURS),
     Good("alpha", "png", saved(RGBA, "PNG"), on_white(RGBA), 1),
     Good("alpha", "webp", saved(RGBA, "WEBP", lossless=True, exact=True), on_white(RGBA), 1),
-    Good("alpha", "tif", saved(RGBA, "TIFF"), on_white(RGBA), 1),
+    Good("alpha", "tif", saved(RGBA, "TIFF"), on_white(RGBA), 1, (ALPHA_BAND,)),
+    Good("alpha and a profile", "tif", saved(RGBA, "TIFF", icc_profile=profile("sRGB")), on_white(RGBA), 1),
+    Good("alpha without transparency", "tif", saved(RGBA | np.uint8([0, 0, 0, 255]), "TIFF"), RGBA[..., :3]),
+    Good("a fourth band", "tif", tiff(RGBA, photometric="rgb", extrasamples=[0]), RGBA[..., :3], 0, (OTHER_BANDS,)),
+    Good(
+        "a fifth band",
+        "tif",
+        tiff(np.dstack([RGBA, L]), photometric="rgb", extrasamples=[2, 0]),
+        on_white(RGBA),
+        1,
+        (OTHER_BANDS, ALPHA_BAND),
+    ),
     Good("nothing but transparency", "png", saved(RGBA & np.uint8([255, 255, 255, 0]), "PNG"), np.full_like(RGB, 255)),
     Good("alpha without transparency", "png", saved(RGBA | np.uint8([0, 0, 0, 255]), "PNG"), RGBA[..., :3]),
     Good("gray with alpha", "png", saved(LA, "PNG"), on_white(LA), 1),
@@ -96,6 +113,7 @@ GOOD = [
         tiff(np.full((3, 2, 4), [100, 50, 0, 100], np.uint8), photometric="rgb", extrasamples=["assocalpha"]),
         np.full((3, 2, 3), [255, 205, 155]),
         1,
+        (ALPHA_BAND,),
     ),
     Good(
         "palette with a transparent colour",
@@ -150,7 +168,20 @@ GOOD = [
         laid_on_white(DEEP_RGB, DEEP_RGB[0, 0], SCALED[..., :3]),
     ),
     Good("16-bit alpha", "png", png(DEEP, 16, 6), DEEP_ON_WHITE, 1),
-    Good("16-bit alpha", "tif", tiff(DEEP, photometric="rgb", extrasamples=["unassalpha"]), DEEP_ON_WHITE, 1),
+    Good("16-bit alpha", "tif", tiff(DEEP, photometric="rgb", extrasamples=[2]), DEEP_ON_WHITE, 1, (ALPHA_BAND,)),
+    Good("12 bits in 16, gray", "png", png(DIM_L, 16, 0), gray(DIMMED_L), 0, DARK),
+    Good("12 bits in 16, gray", "tif", tiff(DIM_L), gray(DIMMED_L), 0, DARK),
+    Good("12 bits in 16, white is zero", "tif", tiff(65535 - DIM_L, photometric="miniswhite"), gray(DIMMED_L), 0, DARK),
+    Good("12 bits in 16, RGB", "png", png(DIM, 16, 2), DIMMED, 0, DARK),
+    Good("12 bits in 16, RGB", "tif", tiff(DIM, photometric="rgb"), DIMMED, 0, DARK),
+    Good("12 bits in 16, alpha", "png", png(np.dstack([DIM, WHITE]), 16, 6), DIMMED, 1, DARK),
+    Good("12 bits in 16, gray with alpha", "png", png(np.dstack([DIM_L, WHITE]), 16, 4), gray(DIMMED_L), 1, DARK),
+    Good("12 bits of ink in 16", "tif", tiff(PALE, photometric="separated"), without_ink(np.round(PALE / 257)), 1),
+    Good("more than 12 bits", "png", png(DIM + np.uint16(1), 16, 2), np.round((DIM + 1) / 257)),
+    Good("dark colours of 16 bits a pixel", "bmp", bmp_of_16_bits(L % 2), gray(L % 2 * 8) * [0, 0, 1], 1),
+    Good(
+        "16 bits, 4 bands", "tif", tiff(DEEP, photometric="rgb", extrasamples=[0]), SCALED[..., :3], 0, (OTHER_BANDS,)
+    ),
     Good("16-bit gray with alpha", "png", png(DEEP[..., :2], 16, 4), on_white(DEEP[..., :2] / 257), 2),
     Good("CMYK", "tif", saved(Image.frombytes("CMYK", (5, 7), CMYK.tobytes()), "TIFF"), without_ink(CMYK), 1),
     Good("16-bit CMYK", "tif", tiff(DEEP, photometric="separated"), without_ink(SCALED), 1),
@@ -164,6 +195,13 @@ GOOD = [
     ),
     Good("YCbCr", "tif", saved(Image.fromarray(RAMP).convert("YCbCr"), "TIFF"), RAMP, 2),
     Good("Lab", "tif", saved(Image.new("LAB", (4, 4), (128, 128, 128)), "TIFF"), np.full((4, 4, 3), 119), 1),
+    Good(
+        "Lab and its profile",
+        "tif",
+        saved(Image.new("LAB", (4, 4), (128, 128, 128)), "TIFF", icc_profile=profile("LAB")),
+        np.full((4, 4, 3), 119),
+        1,
+    ),
     Good("profile of sRGB", "png", saved(RGB, "PNG", icc_profile=profile("sRGB")), RGB),
     Good("other profile", "png", saved(PRIMARIES, "PNG", icc_profile=SWAPPED), PRIMARIES[..., [1, 0, 2]], 1),
     Good("other profile", "tif", saved(PRIMARIES, "TIFF", icc_profile=SWAPPED), PRIMARIES[..., [1, 0, 2]], 1),
@@ -213,6 +251,31 @@ GOOD = [
     ),
     Good("pages", "tif", saved(RGB, "TIFF", save_all=True, append_images=[LATER]), RGB, 0, (FIRST_FRAME,)),
     Good("MPO", "jpg", saved(RAMP, "MPO", save_all=True, append_images=[LATER], **FINE), RAMP, 3, (FIRST_FRAME,)),
+    Good("RGB", "jfif", saved(RAMP, "JPEG", **FINE), RAMP, 3),
+    Good("RGB", "avif", saved(RAMP, "AVIF", quality=100, subsampling="4:4:4"), RAMP, 3),
+    Good("alpha", "avif", saved(RAMP_A, "AVIF", quality=100, subsampling="4:4:4"), on_white(RAMP_A), 3),
+    Good(
+        "frames",
+        "avif",
+        saved(RAMP, "AVIF", save_all=True, append_images=[LATER.resize((24, 16))], quality=100),
+        RAMP,
+        6,
+        (FIRST_FRAME,),
+    ),
+    *[
+        Good(f"orientation {tag}", "avif", saved(turned(RAMP, tag), "AVIF", exif=exif(tag), quality=100), RAMP, 6)
+        for tag in (3, 5, 6, 7)
+    ],
+    Good("palette", "gif", saved(PAINTED, "GIF"), COLOURS),
+    Good("gray", "gif", saved(L, "GIF"), gray(L)),
+    Good(
+        "palette with a transparent colour",
+        "gif",
+        saved(PAINTED, "GIF", transparency=2),
+        laid_on_white(INDICES, 2, COLOURS),
+    ),
+    Good("frames", "gif", saved(PAINTED, "GIF", save_all=True, append_images=[LATER]), COLOURS, 0, (FIRST_FRAME,)),
+    Good("GIF by another name", "png", saved(PAINTED, "GIF"), COLOURS),
     Good("PNG by another name", "jpg", saved(RGB, "PNG"), RGB),
     Good("TIFF by another name", "bmp", saved(RGB, "TIFF"), RGB),
     Good("one pixel", "png", saved(RGB[:1, :1], "PNG"), RGB[:1, :1]),

@@ -1,6 +1,7 @@
 """Importing a folder: which files count, their names, what is skipped, held back, repeated and shared."""
 
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -99,16 +100,38 @@ def test_hidden_files_are_passed_over_and_others_told(imported, source, tmp_path
     for hidden in (".a.png", "._image_0.png", ".cache/a.png", "__MACOSX/a.png"):
         picture(source / "trainA" / hidden, 1)
     (source / "trainA/.DS_Store").write_bytes(b"x")
-    for other in ("notes.txt", "more.TXT", "clip.gif", "image", "deep/er/Thumbs.db"):
+    for other in ("notes.txt", "more.TXT", "clip.mp4", "image", "deep/er/Thumbs.db"):
         (source / "trainA" / other).parent.mkdir(parents=True, exist_ok=True)
         (source / "trainA" / other).write_bytes(b"x")
     (source / "trainA/elsewhere").symlink_to(source / "trainB")
     (source / "trainA/circle").symlink_to(source / "trainA")
     manifest = imported()
     assert manifest.notes == [
-        "trainA: 7 other entries passed over (.db: 1, .gif: 1, .txt: 2, link to a folder: 2, no suffix: 1)"
+        "trainA: 7 other entries passed over (.db: 1, .mp4: 1, .txt: 2, link to a folder: 2, no suffix: 1)"
     ]
     assert manifest.counts()["trainA"] == 4
+
+
+def test_what_was_passed_over_is_told_where_images_are_missing(imported, source):
+    for path in (source / "testB").iterdir():
+        path.rename(path.with_suffix(".HEIC"))
+    with pytest.raises(
+        UserError, match=r"testB: no images here, .*\.gif .* are read; testB: 2 other entries passed over"
+    ):
+        imported()
+
+
+def test_heic_is_passed_over_with_advice(imported, source):
+    (source / "trainA/one.heic").write_bytes(b"x")
+    notes = ["trainA: 1 other entry passed over (.heic: 1); convert HEIC to JPEG or PNG"]
+    assert imported().notes == notes
+
+
+def test_a_file_in_the_place_of_the_folder_is_called_a_file(imported, source, tmp_path):
+    shutil.rmtree(source)
+    source.write_bytes(b"an archive of another kind")
+    with pytest.raises(UserError, match=r"source: a file, not a folder; unpack it, or name a \.zip archive$"):
+        imported()
 
 
 def test_a_link_to_an_image_is_that_image(imported, source, tmp_path):
@@ -134,7 +157,9 @@ def test_skipping_lists_every_file_with_its_reason_and_keeps_the_rest(imported, 
     assert manifest.skipped == [
         Skipped("trainA", "a.jpg", "empty file"),
         Skipped("trainA", "z.png", "no file, or a link to nothing"),
-        Skipped("trainB", "deep/text.webp", "not an image that can be read; PNG, JPEG, WebP, BMP and TIFF can"),
+        Skipped(
+            "trainB", "deep/text.webp", "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
+        ),
         Skipped("trainB", "tiny.png", "31x31 pixels; at least 32 a side are needed"),
         Skipped(
             "testA",

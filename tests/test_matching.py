@@ -39,7 +39,7 @@ def test_a_folder_that_matches_is_taken_whatever_else_is_in_it(tmp_path):
 
 def test_missing_and_extra_names_come_in_one_message(tmp_path):
     told = complaint(write(tmp_path / "other", "im1.png", "more.png"))
-    assert "4 of 5 are missing: im0.png, im2.png, im3.png and 1 more" in told
+    assert "4 of 5 are missing: im0.png, im2.png, im3.png, im4.png" in told
     assert "1 belong to no test image: more.png" in told
     assert "copy only" not in told and "FID" not in told
 

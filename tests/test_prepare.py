@@ -153,6 +153,44 @@ def test_a_missing_folder_prints_the_expected_tree(tmp_path, config):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("top", ["photographs", "."])
+def test_a_zip_archive_is_prepared_like_the_folder_in_it(tmp_path, config, photographs, top):
+    expected = prepare(config(source="folder", path=str(photographs), image_size=None), tmp_path / "data")
+    root = photographs if top == "." else tmp_path
+    archive = shutil.make_archive(str(tmp_path / "mine"), "zip", root, top)
+    manifest = prepare(config(source="folder", path=archive, image_size=None), tmp_path / "unpacked")
+    assert manifest == expected
+    assert sorted(path.name for path in (tmp_path / "unpacked").iterdir()) == sorted(
+        path.name for path in (tmp_path / "data").iterdir()
+    )
+
+
+@pytest.mark.parametrize(
+    "spoil, told",
+    [
+        (
+            lambda folder: (folder / "trainA/image_0.png").write_bytes(b""),
+            r"mine\.zip/trainA/image_0\.png: empty file\n",
+        ),
+        (lambda folder: shutil.rmtree(folder / "trainB"), r"data\.path = .*/mine\.zip: trainB missing\nexpected:"),
+        (lambda folder: (folder / "testB/image_0.png").unlink(), r"mine\.zip/testB: 1 images here, at least 2 needed"),
+    ],
+)
+def test_mistakes_in_a_zip_archive_are_told_by_its_name(tmp_path, config, photographs, spoil, told):
+    spoil(photographs)
+    archive = shutil.make_archive(str(tmp_path / "mine"), "zip", photographs)
+    with pytest.raises(UserError, match=told) as error:
+        prepare(config(source="folder", path=archive, image_size=None), tmp_path / "data")
+    assert "partial" not in str(error.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.zip", "photographs"]
+
+
+def test_a_zip_archive_that_is_none_is_told(tmp_path, config):
+    (tmp_path / "mine.ZIP").write_bytes(b"no archive")
+    with pytest.raises(UserError, match=r"mine\.ZIP: cannot be unpacked: File is not a zip file$"):
+        prepare(config(source="folder", path=str(tmp_path / "mine.ZIP")), tmp_path / "data")
+
+
 def test_a_damaged_manifest_is_told(tmp_path):
     with pytest.raises(UserError, match="gcl prepare"):
         read_manifest(tmp_path)

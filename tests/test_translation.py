@@ -12,9 +12,10 @@ from gcl import translation
 from gcl.checkpoints import load_generator, save_generator
 from gcl.data import to_pixels, to_signed, to_tensor
 from gcl.errors import UserError
+from gcl.finding import find_images
 from gcl.images import list_images
 from gcl.networks import Generator
-from gcl.translation import find_images, translate_folder, translate_image
+from gcl.translation import translate_folder, translate_image
 from pipeline.cli import app
 from pipeline.translate import translate
 
@@ -61,7 +62,8 @@ def test_padding_leaves_multiples_of_the_stride_alone(generator):
 def test_a_folder_becomes_png_of_the_same_stems(tmp_path, generator, save_images):
     save_images(tmp_path / "in", 3, size=(21, 18), suffix=".bmp")
     (tmp_path / "out").mkdir()
-    written = list(translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu")))
+    translations = translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu"))
+    written = [translation.path for translation in translations]
     assert [path.name for path in written] == ["image_0.png", "image_1.png", "image_2.png"]
     assert sorted((tmp_path / "out").iterdir()) == written
     source = to_signed(to_tensor(list_images(tmp_path / "in")[1])).unsqueeze(0)
@@ -74,7 +76,8 @@ def test_large_images_among_small_ones_come_in_order_and_alike(tmp_path, generat
     monkeypatch.setattr(translation, "LARGE", 40 * 40)
     for name, size in {"a": (20, 16), "b": (40, 40), "c": (24, 24), "d": (60, 44)}.items():
         save_images(tmp_path / "in" / name, 1, size=size)
-    written = list(translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu")))
+    translations = translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu"))
+    written = [translation.path for translation in translations]
     assert [path.parent.name for path in written] == ["a", "b", "c", "d"]
     for path in written:
         name = path.parent.name
@@ -82,8 +85,11 @@ def test_large_images_among_small_ones_come_in_order_and_alike(tmp_path, generat
         assert path.read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_nothing_to_translate_is_told(tmp_path, generator):
-    with pytest.raises(UserError, match="no images"):
+def test_nothing_to_translate_is_told_with_what_there_is(tmp_path, generator):
+    (tmp_path / "photo.heic").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("mine")
+    told = r"no images to translate; files ending in \.png .* are read; 2 other entries .* \(\.heic: 1, \.txt: 1\)"
+    with pytest.raises(UserError, match=told):
         list(translate_folder(generator, tmp_path, tmp_path, torch.device("cpu")))
 
 
@@ -153,6 +159,38 @@ def test_a_nested_folder_is_mirrored_and_a_second_translation_takes_the_place_of
     save_images(tmp_path / "others", 1)
     translate("cpu", model, tmp_path / "others", tmp_path / "out")
     assert contents(tmp_path / "out").keys() == {"image_0.png", ".gcl-output"}
+
+
+FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (21, 18), "red")]}
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["on a core each", "one after the other"])
+def test_what_was_left_out_and_passed_over_is_told(tmp_path, model, photographs, monkeypatch, capsys, large):
+    monkeypatch.setattr(translation, "LARGE", 1 if large else 1 << 20)
+    Image.new("RGB", (21, 18)).save(photographs / "moving.gif", **FRAMES)
+    Image.new("RGB", (21, 18)).save(photographs / "more/pages.tif", **FRAMES)
+    Image.new("RGB", (21, 18)).save(photographs / "plain.jfif", format="JPEG")
+    Image.new("RGB", (21, 18)).save(photographs / "plain 2.avif")
+    (photographs / "IMG_1.HEIC").write_bytes(b"x")
+    (photographs / "circle").symlink_to(photographs)
+    translate("cpu", model, photographs, tmp_path / "out")
+    assert {"moving.png", "more/pages.png", "plain.png", "plain 2.png"} < contents(tmp_path / "out").keys()
+    assert capsys.readouterr().out.splitlines() == [
+        f"translated 7 images: {tmp_path / 'out'}",
+        "note: 3 other entries passed over (.heic: 1, .txt: 1, link to a folder: 1); convert HEIC to JPEG or PNG",
+        "note: 2 with several frames or pages, the first is used (more/pages.tif, moving.gif)",
+    ]
+    translate("cpu", model, photographs / "moving.gif", tmp_path / "one.png")
+    assert capsys.readouterr().out.splitlines() == [
+        f"translated 1 image: {tmp_path / 'one.png'}",
+        "note: 1 with several frames or pages, the first is used (moving.gif)",
+    ]
+
+
+def test_a_broken_link_to_an_image_is_told(tmp_path, model, photographs):
+    (photographs / "gone.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"gone\.png: no file, or a link to nothing"):
+        translate("cpu", model, photographs, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -234,6 +272,7 @@ def test_a_file_that_was_put_among_translations_stays(tmp_path, model, photograp
         ("link.png", "exists already"),
         ("dangling.png", "exists already"),
         ("out.jpg", "written as PNG"),
+        ("out.gif", "written as PNG"),
     ],
 )
 def test_one_image_never_takes_the_place_of_another_file(tmp_path, model, photographs, output, told):
@@ -244,6 +283,18 @@ def test_one_image_never_takes_the_place_of_another_file(tmp_path, model, photog
     before = contents(tmp_path)
     with pytest.raises(UserError, match=told):
         translate("cpu", model, original, tmp_path / output)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", [".", "image_0.bmp"])
+def test_a_translation_that_is_not_finite_is_refused_and_nothing_is_left(tmp_path, generator, model, photographs, name):
+    with torch.no_grad():
+        # Finite themselves, their sums are not.
+        generator.model[1].weight.fill_(3e38)
+    save_generator(model, generator, {"generator": ARGUMENTS})
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=rf"image_0\.bmp: its translation holds .*, by {model} in precision 32-true"):
+        translate("cpu", model, photographs / name, tmp_path / "out")
     assert contents(tmp_path) == before
 
 
@@ -283,7 +334,7 @@ def test_a_model_translates_in_the_precision_that_it_was_trained_in(generator, p
         (tmp_path / name).mkdir()
         save_generator(tmp_path / name, generator, {"generator": ARGUMENTS, **description})
         translate("cpu", tmp_path / name, photographs, tmp_path / f"{name}_out")
-    float32, half = (find_images(tmp_path / f"{name}_out") for name in described)
+    float32, half = (find_images(tmp_path / f"{name}_out")[0] for name in described)
     differences = [
         (to_tensor(ours).float() - to_tensor(its).float()).abs().mean().item()
         for ours, its in zip(float32, half, strict=True)

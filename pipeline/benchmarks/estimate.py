@@ -12,11 +12,12 @@ from tempfile import TemporaryDirectory
 import torch
 
 from gcl.config import MAIN, Params
+from gcl.finding import find_images
 from gcl.manifest import SPLITS, read_manifest
 from gcl.networks import Generator
 from gcl.scenes import draw_scene
 from gcl.training import train
-from gcl.translation import find_images, translate_folder
+from gcl.translation import translate_folder
 from pipeline.benchmarks.evaluation import evaluation_time
 from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.startup import import_seconds
@@ -168,4 +169,4 @@ def _evaluation_seconds(params: Params, counts: Mapping[str, int]) -> float:
 
 
 def _count(folder: Path) -> int:
-    return len(find_images(folder)) if folder.is_dir() else 0
+    return len(find_images(folder)[0]) if folder.is_dir() else 0

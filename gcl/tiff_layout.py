@@ -1,0 +1,38 @@
+"""How the pixels of a TIFF are laid out, in words, for files that cannot be read."""
+
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from PIL.ExifTags import Base
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+KINDS = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
+"""Of numbers, by the tag SampleFormat; others are unsigned."""
+
+BIG_TIFF = 43
+"""Its version, in the place of 42; its header is twice as long."""
+
+
+def describe_layout(stream: BinaryIO) -> str | None:
+    """The layout of the first page in ``stream``; None if that is no TIFF whose tags can be read."""
+    try:
+        stream.seek(0)
+        header = stream.read(8)
+        if header[2] == BIG_TIFF:
+            header += stream.read(8)
+        tags = ImageFileDirectory_v2(header)
+        stream.seek(tags.next)
+        tags.load(stream)
+        return layout_of(tags) if Base.BitsPerSample in tags else None
+    # Tags of a damaged file may be anything.
+    except Exception:
+        return None
+
+
+def layout_of(tags: Mapping) -> str:
+    """The layout that the tags of a page tell, say "5 bands of 32-bit floating-point pixels in separate planes"."""
+    bands = tags.get(Base.SamplesPerPixel, 1)
+    bits = " and ".join(map(str, sorted(set(tags.get(Base.BitsPerSample, (1,))))))
+    kind = KINDS.get(tags.get(Base.SampleFormat, (1,))[0], "")
+    planes = " in separate planes" if tags.get(Base.PlanarConfiguration) == 2 else ""
+    return f"{bands} {'band' if bands == 1 else 'bands'} of {bits}-bit {kind}pixels{planes}"
