@@ -4,7 +4,6 @@ Stage modules are imported inside their commands, since torch and MLflow take se
 """
 
 import os
-import signal
 import sys
 import warnings
 from enum import StrEnum
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gcl.errors import UserError
+from gcl.locks import only_writer
 from pipeline.allocator import keep_freed_memory
+from pipeline.stopping import stop_cleanly
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -71,6 +72,7 @@ def prepare(params: ParamsFile = PARAMS, target: Annotated[Path, typer.Option(he
     numbers = _read(params)
     from pipeline.prepare import prepare
 
+    stop_cleanly()
     prepare(numbers.data, target)
 
 
@@ -88,6 +90,8 @@ def train(
     numbers = _read(params)
     from pipeline.processes import on_all_devices
     from pipeline.train import run_training
+
+    stop_cleanly()
 
     def work(fabric: "Fabric") -> None:
         run_training(fabric, numbers, prepared, model, reports, run_file, unfinished / "train", restart=restart)
@@ -107,6 +111,7 @@ def translate(
     accelerator = _read(params).train.accelerator if in_project else "auto"
     from pipeline.translate import translate
 
+    stop_cleanly()
     translate(accelerator, model, source, target)
 
 
@@ -122,7 +127,9 @@ def evaluate(
     numbers = _read(params)
     from pipeline.evaluate import run_evaluation
 
-    run_evaluation(numbers, prepared, translated, reports, run_file)
+    stop_cleanly()
+    with only_writer(reports / "evaluation.json"):
+        run_evaluation(numbers, prepared, translated, reports, run_file)
 
 
 @app.command()
@@ -137,7 +144,9 @@ def report(
     numbers = _read(params)
     from pipeline.report import write_report
 
-    write_report(numbers, prepared, model, translated, reports)
+    stop_cleanly()
+    with only_writer(reports / "report.md"):
+        write_report(numbers, prepared, model, translated, reports)
 
 
 @app.command()
@@ -148,6 +157,7 @@ def variants(
     """Write down what each variant of the ablation reads, so that DVC reruns those that changed and no other."""
     from pipeline.variants import write_variants
 
+    stop_cleanly()
     write_variants(_read(params), target)
 
 
@@ -164,6 +174,8 @@ def ablate(
     numbers = _read(params)
     from pipeline.ablate import run_ablation
     from pipeline.processes import on_all_devices
+
+    stop_cleanly()
 
     def work(fabric: "Fabric") -> None:
         run_ablation(fabric, numbers, variant, prepared, ablations / variant, unfinished, restart)
@@ -184,7 +196,9 @@ def compare(
     numbers = _read(params)
     from pipeline.compare import compare
 
-    compare(numbers, prepared, translated, run_file, ablations, reports)
+    stop_cleanly()
+    with only_writer(reports / "ablation.md"):
+        compare(numbers, prepared, translated, run_file, ablations, reports)
 
 
 @app.command()
@@ -195,6 +209,7 @@ def preset(
     """Apply a preset, say the published setting, to params.yaml: its keys change, comments stay."""
     from pipeline.presets import apply_preset, list_presets
 
+    stop_cleanly()
     list_presets() if name is None else apply_preset(name, params)
 
 
@@ -203,6 +218,7 @@ def sync_tracking():
     """Bring what the tracking server missed while it was down or slow into it; nothing comes in twice."""
     from pipeline.sync import sync_tracking
 
+    stop_cleanly()
     sync_tracking()
 
 
@@ -215,6 +231,7 @@ def import_checkpoint(
     from gcl.public_checkpoints import import_checkpoint
     from pipeline.console import announce
 
+    stop_cleanly()
     description = import_checkpoint(checkpoint, target)
     sizes = ", ".join(f"{key} {value}" for key, value in description["generator"].items())
     announce(f"imported a generator ({sizes}): {target}")
@@ -227,6 +244,7 @@ def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .on
     from gcl.onnx_export import export_onnx
     from pipeline.console import announce
 
+    stop_cleanly()
     difference = export_onnx(load_generator(model), onnx)
     announce(f"exported, differs by at most {difference:.1g}: {onnx}")
 
@@ -244,6 +262,7 @@ def bench(
     numbers = _read(params)
     from pipeline.bench import bench, bench_estimate
 
+    stop_cleanly()
     if estimate and parts:
         raise UserError(f"--estimate measures what it needs; leave out {' '.join(parts)}")
     if estimate:
@@ -263,6 +282,7 @@ def pretrain_encoder(
     from gcl.pretraining import pretrain
     from gcl.segmenter import pretrain_segmenter
 
+    stop_cleanly()
     # The order of sums depends on the number of threads: with one, the recorded hashes can be met again.
     torch.set_num_threads(1)
     pretrain_segmenter(target) if network is Network.segmenter else pretrain(network.value, target)
@@ -281,8 +301,6 @@ def main() -> None:
     # wants a core too, a training step takes many times as long. This is as fast alone and bearable in company.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     keep_freed_memory()
-    # A killed stage cleans up like one that fails: no partial folder, and its MLflow run ends.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # Where gcl bench imports torch-geometric; nothing a user could do about it.
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
     try:
