@@ -25,9 +25,10 @@ from gcl.errors import UserError
 from pipeline.journal import Event
 from pipeline.params import repository_root
 
-# They report every table of a new store at INFO.
-for chatty in ("alembic", "mlflow.store.db.utils"):
-    logging.getLogger(chatty).setLevel(logging.WARNING)
+# It reports every table of a new store at INFO.
+logging.getLogger("alembic").setLevel(logging.WARNING)
+# It does so too, and logs hundreds of lines for an error that it raises as well.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 PATIENCE = 3.0
 """Seconds for a tracking server to accept a connection."""
@@ -141,7 +142,9 @@ def twice(action: Callable[[], Any]) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """What an error has to say, or its name."""
+    """What an error has to say, or its name; of an error in a database what the database says."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
