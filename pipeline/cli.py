@@ -244,7 +244,7 @@ def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .on
     from gcl.onnx_export import export_onnx
     from pipeline.console import announce
 
-    stop_cleanly()
+    # Not stop_cleanly(): torch imports much in the middle of it, and nothing is ever left half-done.
     difference = export_onnx(load_generator(model), onnx)
     announce(f"exported, differs by at most {difference:.1g}: {onnx}")
 

@@ -115,6 +115,12 @@ class Store:
         return experiment.experiment_id
 
 
+def _import_database() -> None:
+    """What MLflow would import at the first run: seconds in which a signal could not be answered well."""
+    if urlsplit(tracking_uri()).scheme == "sqlite":
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
 def tracking_uri() -> str:
     """Where runs are stored: MLFLOW_TRACKING_URI, or mlflow.db at the repository root."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
@@ -153,3 +159,6 @@ def _artifact_location(dataset: str) -> str | None:
     if urlsplit(tracking_uri()).scheme in ("http", "https", "databricks"):
         return None
     return (repository_root() / "mlartifacts" / dataset).as_uri()
+
+
+_import_database()
