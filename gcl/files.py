@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gcl.errors import UserError
+from gcl.locks import only_writer
 
 MARKER = ".gcl-output"
 """The file that tells a folder of ours, which may be replaced, from anybody else's."""
@@ -39,9 +40,13 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 
     It is filled as ``target``.partial; the old folder stands aside as ``target``.replaced until the new one is in its
     place, and is put back by the next call should the process be killed in between. UserError, and nothing touched, if
-    one of the three holds files and is not the work of an earlier call.
+    one of the three holds files and is not the work of an earlier call, or another process is filling it.
     """
-    target = target.resolve()
+    with only_writer(target):
+        yield from _replaced(target.resolve())
+
+
+def _replaced(target: Path) -> Iterator[Path]:
     partial, replaced = (target.with_name(f"{target.name}.{state}") for state in ("partial", "replaced"))
     for folder in (target, partial, replaced):
         _check_ours(folder)

@@ -12,6 +12,7 @@ from gcl.config import Params
 from gcl.encoders import BUNDLED
 from gcl.errors import UserError
 from gcl.files import replaced_folder
+from gcl.locks import only_writer
 from gcl.manifest import read_manifest
 from pipeline.console import announce
 from pipeline.evaluate import run_evaluation
@@ -37,13 +38,14 @@ def run_ablation(
         raise UserError(f"no variant {name} in ablate.variants of params.yaml; there are: {known}")
     variant = params.variant(name)
     folders = {seed: seed_folder(target, seed) for seed in params.seeds_of(name)}
-    target.mkdir(parents=True, exist_ok=True)
-    for old in set(target.glob("seed_*")) - set(folders.values()):
-        shutil.rmtree(old)
-    for seed, folder in folders.items():
-        if restart:
-            shutil.rmtree(folder, ignore_errors=True)
-        _run(fabric, variant.with_seed(seed), name, prepared, folder, unfinished / f"{name}_seed_{seed}", restart)
+    with only_writer(target):
+        target.mkdir(parents=True, exist_ok=True)
+        for old in set(target.glob("seed_*")) - set(folders.values()):
+            shutil.rmtree(old)
+        for seed, folder in folders.items():
+            if restart:
+                shutil.rmtree(folder, ignore_errors=True)
+            _run(fabric, variant.with_seed(seed), name, prepared, folder, unfinished / f"{name}_seed_{seed}", restart)
 
 
 def _run(

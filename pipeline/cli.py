@@ -4,7 +4,6 @@ Stage modules are imported inside their commands, since torch and MLflow take se
 """
 
 import os
-import signal
 import sys
 import warnings
 from enum import StrEnum
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gcl.errors import UserError
+from gcl.locks import only_writer
 from pipeline.allocator import keep_freed_memory
 from pipeline.folders import MODEL, PREPARED, REPORTS, TRANSLATED, evaluation_run_file, training_run_file
+from pipeline.stopping import stop_cleanly
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -75,6 +76,7 @@ def prepare(params: ParamsFile = PARAMS, target: Annotated[Path, typer.Option(he
     numbers = _read(params)
     from pipeline.prepare import prepare
 
+    stop_cleanly()
     prepare(numbers.data, target)
 
 
@@ -93,6 +95,7 @@ def train(
     from pipeline.processes import on_all_devices
     from pipeline.train import run_training
 
+    stop_cleanly()
     file = run_file or training_run_file(reports, model)
 
     def work(fabric: "Fabric") -> None:
@@ -113,6 +116,7 @@ def translate(
     accelerator = _read(params).train.accelerator if in_project else "auto"
     from pipeline.translate import translate
 
+    stop_cleanly()
     translate(accelerator, model, source, target)
 
 
@@ -135,8 +139,10 @@ def evaluate(
     numbers = _read(params)
     from pipeline.evaluate import run_evaluation
 
+    stop_cleanly()
     log_to = evaluation_run_file(run_file, run_name, prepared, translated, reports)
-    run_evaluation(numbers, prepared, translated, reports, log_to, run_name=run_name)
+    with only_writer(reports / "evaluation.json"):
+        run_evaluation(numbers, prepared, translated, reports, log_to, run_name=run_name)
 
 
 @app.command()
@@ -151,7 +157,9 @@ def report(
     numbers = _read(params)
     from pipeline.report import write_report
 
-    write_report(numbers, prepared, model, translated, reports)
+    stop_cleanly()
+    with only_writer(reports / "report.md"):
+        write_report(numbers, prepared, model, translated, reports)
 
 
 @app.command()
@@ -162,6 +170,7 @@ def variants(
     """Write down what each variant of the ablation reads, so that DVC reruns those that changed and no other."""
     from pipeline.variants import write_variants
 
+    stop_cleanly()
     write_variants(_read(params), target)
 
 
@@ -178,6 +187,8 @@ def ablate(
     numbers = _read(params)
     from pipeline.ablate import run_ablation
     from pipeline.processes import on_all_devices
+
+    stop_cleanly()
 
     def work(fabric: "Fabric") -> None:
         run_ablation(fabric, numbers, variant, prepared, ablations / variant, unfinished, restart)
@@ -198,7 +209,9 @@ def compare(
     numbers = _read(params)
     from pipeline.compare import compare
 
-    compare(numbers, prepared, translated, run_file or training_run_file(reports), ablations, reports)
+    stop_cleanly()
+    with only_writer(reports / "ablation.md"):
+        compare(numbers, prepared, translated, run_file or training_run_file(reports), ablations, reports)
 
 
 @app.command()
@@ -209,6 +222,7 @@ def preset(
     """Apply a preset, say the published setting, to params.yaml: its keys change, comments stay."""
     from pipeline.presets import apply_preset, list_presets
 
+    stop_cleanly()
     list_presets() if name is None else apply_preset(name, params)
 
 
@@ -217,6 +231,7 @@ def sync_tracking():
     """Bring what the tracking server missed while it was down or slow into it; nothing comes in twice."""
     from pipeline.sync import sync_tracking
 
+    stop_cleanly()
     sync_tracking()
 
 
@@ -229,6 +244,7 @@ def import_checkpoint(
     from gcl.public_checkpoints import import_checkpoint
     from pipeline.console import announce
 
+    stop_cleanly()
     description = import_checkpoint(checkpoint, target)
     sizes = ", ".join(f"{key} {value}" for key, value in description["generator"].items())
     announce(f"imported a generator ({sizes}): {target}")
@@ -245,6 +261,7 @@ def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .on
     from gcl.onnx_export import export_onnx
     from pipeline.console import announce
 
+    # Not stop_cleanly(): torch imports much in the middle of it, and nothing is ever left half-done.
     difference = export_onnx(load_generator(model), onnx)
     announce(f"exported, differs by at most {difference:.1g}: {onnx}")
 
@@ -262,6 +279,7 @@ def bench(
     numbers = _read(params)
     from pipeline.bench import bench, bench_estimate
 
+    stop_cleanly()
     if estimate and parts:
         raise UserError(f"--estimate measures what it needs; leave out {' '.join(parts)}")
     if estimate:
@@ -281,6 +299,7 @@ def pretrain_encoder(
     from gcl.pretraining import pretrain
     from gcl.segmenter import pretrain_segmenter
 
+    stop_cleanly()
     # The order of sums depends on the number of threads: with one, the recorded hashes can be met again.
     torch.set_num_threads(1)
     pretrain_segmenter(target) if network is Network.segmenter else pretrain(network.value, target)
@@ -299,8 +318,6 @@ def main() -> None:
     # wants a core too, a training step takes many times as long. This is as fast alone and bearable in company.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     keep_freed_memory()
-    # A killed stage cleans up like one that fails: no partial folder, and its MLflow run ends.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # Where gcl bench imports torch-geometric; nothing a user could do about it.
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
     try:

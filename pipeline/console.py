@@ -1,14 +1,55 @@
 """What the stages say: plain lines, and progress bars where there is a terminal to draw them on."""
 
+import errno
+import os
+import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
 
-console = Console(highlight=False, soft_wrap=True)
+GONE = (errno.EIO, errno.EPIPE)
+"""What writing to a closed terminal, or to a pipe that nobody reads any more, ends in."""
+
+
+class Output:
+    """Standard output. Once nobody is behind it any more, all goes on without a word: signals end a command."""
+
+    def write(self, text: str) -> None:
+        """Writes, if that is possible."""
+        with _unheard():
+            _standard_output().write(text)
+
+    def flush(self) -> None:
+        """Hands on what was written, if that is possible."""
+        with _unheard():
+            _standard_output().flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_standard_output(), name)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+        # What is still buffered, at the latest when Python ends, must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _standard_output().fileno())
+
+
+def _standard_output() -> TextIO:
+    """The stream itself, where rich has put its own in front of it."""
+    return getattr(sys.stdout, "rich_proxied_file", sys.stdout)
+
+
+console = Console(file=Output(), highlight=False, soft_wrap=True)
 
 
 def announce(text: str) -> None:

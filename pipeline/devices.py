@@ -1,6 +1,7 @@
 """Where the tensors live: Lightning Fabric with its mistakes told plainly."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,6 +21,8 @@ PATIENCE = timedelta(days=1)
 def make_fabric(config: TrainConfig) -> Fabric:
     """All devices of the training, with no process started yet; UserError if this machine does not have them."""
     several = config.devices != 1 or config.num_nodes > 1 or config.strategy == "ddp"
+    if not several:
+        _silence_srun()
     with _telling(
         f"train.accelerator {config.accelerator}, train.devices {config.devices}, train.num_nodes {config.num_nodes}, "
         f"train.strategy {config.strategy} and train.precision {config.precision}"
@@ -57,8 +60,14 @@ def one_device(accelerator: str) -> torch.device:
 
 def fabric_on_one_device(accelerator: str, precision: str) -> Fabric:
     """The first device of the ``accelerator`` in that ``precision``; UserError if this machine has none."""
+    _silence_srun()
     with _telling(f"train.accelerator {accelerator}, train.precision {precision}"):
         return Fabric(accelerator=accelerator, devices=1, precision=precision)
+
+
+def _silence_srun() -> None:
+    """That srun is there and not used concerns nobody who asked for one process."""
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """One training by several processes: the first leads and does whatever else there is, the others train along."""
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from gcl.errors import UserError
 from gcl.training import Record, Trainer, train
 from pipeline.building import build_trainer, training_pairs
 from pipeline.devices import launch, make_fabric
+from pipeline.stopping import ignore_signals
 
 BROKEN_CONNECTION = ("Connection closed", "Connection reset", "Broken pipe", "Socket closed", "Timed out")
 """What torch says of a process that is gone, where Fabric did not start it; there is no exception class for it."""
@@ -31,8 +31,7 @@ def on_all_devices(config: TrainConfig, prepared: Path, work: Callable[[Fabric],
     fabric = make_fabric(config)
     if fabric.local_rank:
         # The first process decides when to stop, and saves before.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with _ending_the_others(fabric):
         launch(fabric)

@@ -3,30 +3,40 @@
 Its states lie outside of DVC's outputs, which DVC deletes before it runs a stage.
 """
 
+import hashlib
+import json
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gcl.files import write_json
 from gcl.states import State, newest_state, save_state
 from pipeline.console import announce
-from pipeline.params import flatten
+from pipeline.params import flatten, repository_root
 
 FORMAT = 4
 """Of the contents of a state, names of weights included; another one starts afresh."""
+
+STEPS = "train.steps"
 
 
 class Unfinished:
     """The folder of one training's states, and of the sample grids it has drawn.
 
-    A state counts only for a training that is ``made_from`` the same parameters and data.
+    A state counts only for a training that is ``made_from`` the same parameters and data. In the clone of a DVC
+    experiment, which is lost when it is killed, ``folder`` is one in the original repository and has a fingerprint of
+    ``made_from`` in its name: several experiments may be trained at once, and one that is queued again goes on.
     """
 
     def __init__(self, folder: Path, made_from: dict[str, Any]):
-        self.folder, self.samples = folder, folder / "samples"
         self._made_from = {"format": FORMAT, **flatten(made_from)}
+        self._in_clone = repository_root() != Path.cwd()
+        if self._in_clone:
+            plain = json.dumps(self._made_from, sort_keys=True, default=str)
+            fingerprint = hashlib.sha256(plain.encode()).hexdigest()[:12]
+            folder = repository_root() / folder.with_name(f"{folder.name}_{fingerprint}")
+        self.folder, self.samples = folder, folder / "samples"
+        self._finished = folder.with_name(f"{folder.name}.finished.json")
 
     def find(self, restart: bool) -> State | None:
         """The newest state to go on from; what cannot be used, or shall not be if ``restart``, is removed."""
@@ -38,49 +48,45 @@ class Unfinished:
             if not changed:
                 announce(f"going on after step {found.step}")
                 return found
-            announce(f"an unfinished training is there, but of other settings; starting afresh ({changed})")
-        self.remove()
+            announce(
+                f"an unfinished training is there, but of other settings; starting afresh ({self._in_words(changed)})"
+            )
+        elif not restart:
+            self._tell_of_finished()
+        self._remove()
         return None
 
     def save(self, step: int, contents: dict[str, Any]) -> None:
         """Keeps what the training goes on from after ``step``."""
         save_state(self.folder, step, {"made_from": self._made_from, **contents})
 
-    def remove(self) -> None:
-        """Forgets the training, which is finished or starts afresh."""
+    def finish(self) -> None:
+        """Forgets the training but for what it was made from: the clone of an experiment runs only once."""
+        if not self._in_clone:
+            write_json(self._finished, self._made_from)
+        self._remove()
+
+    def _remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _changes(self, before: dict[str, Any]) -> str:
-        """The first few settings that differ, in words."""
+    def _tell_of_finished(self) -> None:
+        """Says that steps cannot be added to a training, where that is all that the last finished one lacks."""
+        if not self._finished.is_file():
+            return
+        before = json.loads(self._finished.read_text(encoding="utf-8"))
+        if list(self._changes(before)) == [STEPS] and self._made_from[STEPS] > before[STEPS]:
+            announce(
+                f"a training of these settings finished after {before[STEPS]} steps; {self._made_from[STEPS]} steps "
+                "start at step 0, since the learning rate of every step depends on train.steps"
+            )
+
+    def _changes(self, before: dict[str, Any]) -> dict[str, str]:
+        """The settings that differ, with both values in words."""
         now = self._made_from
         keys = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
-        shown = [f"{key}: {before.get(key)} -> {now.get(key)}" for key in keys[:3]]
-        return ", ".join(shown + (["..."] if len(keys) > 3 else []))
+        return {key: f"{key}: {before.get(key)} -> {now.get(key)}" for key in keys}
 
-
-class Stop:
-    """Whether the process was asked to stop, and by which signal."""
-
-    def __init__(self):
-        self.signal: int | None = None
-
-
-@contextmanager
-def stopping_between_steps() -> Iterator[Stop]:
-    """Inside, the first SIGINT or SIGTERM is only noted, so that nothing stops halfway; a second one stops at once."""
-    stop, before = Stop(), {}
-
-    def note(number: int, _) -> None:
-        stop.signal = number
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, note)
-    try:
-        yield stop
-    finally:
-        restore()
+    def _in_words(self, changes: dict[str, str]) -> str:
+        """The first few."""
+        shown = list(changes.values())
+        return ", ".join(shown[:3] + (["..."] if len(shown) > 3 else []))

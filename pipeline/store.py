@@ -25,9 +25,10 @@ from gcl.errors import UserError
 from pipeline.journal import Event
 from pipeline.params import repository_root
 
-# They report every table of a new store at INFO.
-for chatty in ("alembic", "mlflow.store.db.utils"):
-    logging.getLogger(chatty).setLevel(logging.WARNING)
+# It reports every table of a new store at INFO.
+logging.getLogger("alembic").setLevel(logging.WARNING)
+# It does so too, and logs hundreds of lines for an error that it raises as well.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 PATIENCE = 3.0
 """Seconds for a tracking server to accept a connection."""
@@ -114,6 +115,12 @@ class Store:
         return experiment.experiment_id
 
 
+def _import_database() -> None:
+    """What MLflow would import at the first run: seconds in which a signal could not be answered well."""
+    if urlsplit(tracking_uri()).scheme == "sqlite":
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
 def tracking_uri() -> str:
     """Where runs are stored: MLFLOW_TRACKING_URI, or mlflow.db at the repository root."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
@@ -141,7 +148,9 @@ def twice(action: Callable[[], Any]) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """What an error has to say, or its name."""
+    """What an error has to say, or its name; of an error in a database what the database says."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
@@ -150,3 +159,6 @@ def _artifact_location(dataset: str) -> str | None:
     if urlsplit(tracking_uri()).scheme in ("http", "https", "databricks"):
         return None
     return (repository_root() / "mlartifacts" / dataset).as_uri()
+
+
+_import_database()

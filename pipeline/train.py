@@ -25,13 +25,15 @@ from gcl.data import to_pixels, to_signed, to_tensor
 from gcl.errors import UserError
 from gcl.files import digest, replaced_folder, write_whole
 from gcl.images import list_images, save_png
+from gcl.locks import only_writer
 from gcl.manifest import Manifest, read_manifest
 from gcl.states import State
 from gcl.training import Record, Trainer
 from gcl.translation import translate_image
 from pipeline.console import announce, bar, console
 from pipeline.processes import begin_training
-from pipeline.resuming import Unfinished, stopping_between_steps
+from pipeline.resuming import Unfinished
+from pipeline.stopping import stopping_between_steps
 from pipeline.tracking import Run, SavedRun, run_identity, save_run, tracked
 
 LIBRARIES = ("torch", "torchvision", "lightning-fabric")
@@ -65,20 +67,22 @@ def run_training(
     _check_crop(manifest, params.train.crop_size)
     made_from = {"data.sha256": manifest.sha256, "processes": fabric.world_size, **_read_by_training(params)}
     saved = Unfinished(unfinished, made_from)
-    state = saved.find(restart)
-    known = None if state is None else SavedRun(**state.contents["run"])
-    trained = (0, None) if state is None else (state.step, state.contents["trainer"])
-    trainer, records = begin_training(fabric, params, prepared, *trained)
-    # The folders come first: better to fail on a missing permission now than after the training.
-    with replaced_folder(model) as folder, tracked(run_identity(params, manifest, variant), known) as run:
-        run.log_params(params.read())
-        seconds = _train(trainer, records, params.train, prepared, reports, run, saved, state)
-        _save(trainer, params, manifest, folder)
-        run.log_metrics({"training_seconds": seconds}, params.train.steps)
-        for path in sorted(folder.glob("[!.]*")):
-            run.log_file(path, "model")
-        save_run(run, run_file, seconds)
-    saved.remove()
+    with only_writer(reports / "curves.csv", run_file, saved.folder):
+        # The folder comes first: better to fail on a missing permission now than after the training.
+        with replaced_folder(model) as folder:
+            state = saved.find(restart)
+            known = None if state is None else SavedRun(**state.contents["run"])
+            trained = (0, None) if state is None else (state.step, state.contents["trainer"])
+            trainer, records = begin_training(fabric, params, prepared, *trained)
+            with tracked(run_identity(params, manifest, variant), known) as run:
+                run.log_params(params.read())
+                seconds = _train(trainer, records, params.train, prepared, reports, run, saved, state)
+                _save(trainer, params, manifest, folder)
+                run.log_metrics({"training_seconds": seconds}, params.train.steps)
+                for path in sorted(folder.glob("[!.]*")):
+                    run.log_file(path, "model")
+                save_run(run, run_file, seconds)
+        saved.finish()
     announce(f"trained {params.train.steps} steps in {seconds:.0f} s: {model}")
 
 
@@ -192,15 +196,17 @@ def _check_crop(manifest: Manifest, crop_size: int) -> None:
 def _with_progress(records: Iterable[Record], start: int, steps: int, images: int) -> Iterator[Record]:
     """Draws step, speed by ``images`` a step, time left, losses; without a terminal, a line every tenth of the way."""
     losses, started, warned = "", time.monotonic(), False
-    with bar(TextColumn("{task.fields[speed]:.3g} images/s  {task.fields[losses]}")) as progress:
+    with bar(TextColumn("{task.fields[speed]:.3g} images/s{task.fields[losses]}")) as progress:
         task = progress.add_task("training", total=steps, completed=start, losses="", speed=0.0)
         for record in records:
             speed = (record.step - start) * images / (time.monotonic() - started)
             if record.losses is not None:
-                losses = "  ".join(f"{name} {value:.3f}" for name, value in record.losses.items())
+                shown = "  ".join(f"{name} {value:.3f}" for name, value in record.losses.items())
+                # They are the means up to this step, and stand there until the next ones.
+                losses = f"  losses at step {record.step}: {shown}"
             progress.update(task, completed=record.step, losses=losses, speed=speed)
             if not console.is_terminal and record.step % max(steps // 10, 1) == 0:
-                announce(f"step {record.step}/{steps}  {speed:.3g} images/s  {losses}")
+                announce(f"step {record.step}/{steps}  {speed:.3g} images/s{losses}")
             if record.saturated and not warned:
                 warned = True
                 announce(SATURATION_WARNING.format(step=record.step))

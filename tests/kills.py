@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from gcl.config import DataConfig
 from pipeline.params import read_mapping
 from pipeline.prepare import prepare
+from pipeline.stopping import SIGNALS
 from tests.project import ROOT, TINY
 
 TURNED = {"log_every": 4, "sample_every": 20, "save_every": 1}
@@ -32,6 +33,7 @@ class Training:
 
     def __init__(self, folder: Path, prepared: Path, steps: int, devices: int = 1):
         self.folder, self.prepared = folder, prepared
+        self.started: list[subprocess.Popen] = []
         folder.mkdir()
         params = read_mapping(ROOT / "params.yaml")
         for section, values in TINY.items():
@@ -44,16 +46,31 @@ class Training:
         """Where its states lie."""
         return self.folder / "unfinished/train"
 
-    def start(self) -> subprocess.Popen:
-        """Starts it, or goes on."""
+    @property
+    def command(self) -> list[str]:
+        """What starts it, or goes on, in its folder."""
         options = {"params": "params.yaml", "prepared": self.prepared, "model": "model", "reports": "reports"}
         options |= {"run-file": "run.json", "unfinished": "unfinished"}
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "DVC_ROOT": str(self.folder)}
-        environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "pipeline", "train", *arguments]
+        return [sys.executable, "-m", "pipeline", "train", *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of its processes."""
+        own = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "DVC_ROOT": str(self.folder)}
+        return {**os.environ, **own, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def start(self, ignored: signal.Signals | None = None) -> subprocess.Popen:
+        """Starts it, or goes on, with signals as in a terminal but for the one that is ``ignored``."""
+
+        def answer() -> None:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+
+        start = {"cwd": self.folder, "env": self.environment, "preexec_fn": answer}
         with (self.folder / "log").open("a") as log:
-            return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+            self.started.append(subprocess.Popen(self.command, stdout=log, stderr=log, **start))
+        return self.started[-1]
 
     def finish(self) -> None:
         """Runs it to its end."""

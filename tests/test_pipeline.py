@@ -198,7 +198,7 @@ def test_a_killed_training_cleans_up(project, tmp_path):
     training.terminate()
     assert training.wait(timeout=60) == 143
     assert not list(tmp_path.glob("model*")) and not (tmp_path / "r").exists()
-    assert len(list((tmp_path / "unfinished/train").glob("step_*.safetensors"))) == 1
+    assert len(list((tmp_path / "unfinished").glob("train_*/step_*.safetensors"))) == 1
     client = MlflowClient(store)
     (stopped,) = client.search_runs([client.get_experiment_by_name("scenes").experiment_id])
     assert stopped.info.status == "FAILED"

@@ -251,6 +251,7 @@ def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path,
 def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
     # Only now: it imports torch, which the other tests need not.
     from pipeline.pages import render
+    from pipeline.verdict import SIDES, WORSE, verdict_on
 
     def report(skipped, warnings=()):
         images = {split: [] for split in SPLITS}
@@ -264,7 +265,7 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
         }
         return render(
             "report.md.j2", params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={},
-            lowest_discriminator=1.0, results=[], versions={}, threads=1,
+            lowest_discriminator=1.0, results=[], versions={}, threads=1, verdict=verdict_on([]), sides=SIDES, worse=WORSE,
         )  # fmt: skip
 
     plain = report([])
@@ -274,10 +275,10 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
         != few
         == plain.replace(
             "- a note\n",
-            "- a note\n\nSkipped files:\n\n- `trainA/a.jpg`: empty file\n- `testB/b/c.png`: too small\n",
+            "- a note\n\nSkipped files:\n\n- trainA/a.jpg: empty file\n- testB/b/c.png: too small\n",
         )
     )
     many = report([Skipped("trainA", f"{index}.jpg", "empty file") for index in range(21)])
-    assert "- a note\n\n<details><summary>Skipped files</summary>\n\n- `trainA/0.jpg`: empty file\n" in many
-    assert "- `trainA/20.jpg`: empty file\n\n</details>\n\nTrained on" in many
+    assert "- a note\n\n<details><summary>Skipped files</summary>\n\n- trainA/0.jpg: empty file\n" in many
+    assert "- trainA/20.jpg: empty file\n\n</details>\n\nTrained on" in many
     assert "own features.\n\n**2 images leak.**\n\nOne seed" in report([], ["2 images leak"])

@@ -1,5 +1,7 @@
 """States of a training: whole, checked, two of them, and what goes on from one is bit for bit what was interrupted."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -109,3 +111,39 @@ def test_a_state_with_other_contents_starts_afresh_and_says_so(tmp_path, monkeyp
     monkeypatch.setattr(resuming, "FORMAT", resuming.FORMAT + 1)
     assert Unfinished(tmp_path / "unfinished", {"steps": 7}).find(restart=False) is None
     assert f"starting afresh (format: {resuming.FORMAT - 1} -> {resuming.FORMAT})" in capsys.readouterr().out
+
+
+def test_steps_cannot_be_added_to_a_finished_training_and_that_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def told(steps, hops, restart=False):
+        made_from = {"train": {"steps": steps}, "graph": {"hops": hops}}
+        training = Unfinished(tmp_path / "unfinished/train", made_from)
+        assert training.find(restart) is None
+        training.save(1, {})
+        training.finish()
+        assert not training.folder.exists()
+        return capsys.readouterr().out
+
+    assert told(4, hops=2) == told(4, hops=2) == told(3, hops=2) == ""
+    assert "finished after 3 steps; 6 steps start at step 0, since the learning rate" in told(6, hops=2)
+    assert told(8, hops=1) == told(9, hops=1, restart=True) == ""
+
+
+def test_states_of_a_clone_lie_in_the_original_by_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+    def training(clone, steps):
+        (tmp_path / clone).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / clone)
+        return Unfinished(Path("unfinished/train"), {"train": {"steps": steps}})
+
+    training("one", steps=7).save(4, {})
+    training("other", steps=8).save(5, {})
+    assert training("one", steps=8).find(restart=False).step == 5
+    again = training("third", steps=7)
+    assert again.find(restart=False).step == 4
+    again.finish()
+    assert [path.name for path in (tmp_path / "unfinished").iterdir()] == [training("other", steps=8).folder.name]
+    assert list((tmp_path / "third").iterdir()) == []

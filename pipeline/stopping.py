@@ -1,0 +1,81 @@
+"""The signals that stop a command: Ctrl-C, SIGTERM and, where the terminal was closed, SIGHUP.
+
+Whichever of them whoever started the process has it ignore, as nohup does with SIGHUP, stays ignored. This module is
+imported before all others and has to be fast.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+HANGUP = getattr(signal, "SIGHUP", None)
+"""None where there is no such signal."""
+
+SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None]
+
+Handler = Callable[[int, Any], None] | signal.Handlers
+
+
+def stop_at_once() -> None:
+    """Leaves the signals to the system: an exception in the middle of an import would end in a long traceback."""
+    _answer(signal.SIG_DFL)
+
+
+def stop_cleanly() -> None:
+    """From here on a signal ends the command like a failure: no partial folder is left, and its MLflow run ends."""
+    _answer(_exit)
+
+
+def ignore_signals() -> None:
+    """For a process that another one stops."""
+    _answer(signal.SIG_IGN)
+
+
+class Stop:
+    """Whether the process was asked to stop, and by which signal."""
+
+    def __init__(self):
+        self.signal: int | None = None
+
+
+@contextmanager
+def stopping_between_steps() -> Iterator[Stop]:
+    """Inside, signals are only noted, so that nothing stops halfway; a second Ctrl-C or SIGTERM stops at once."""
+    stop, before = Stop(), {}
+
+    def note(number: int, _: Any) -> None:
+        stop.signal = stop.signal or number
+        _ignore_hangups()
+        if number != HANGUP:
+            signal.signal(number, before[number])
+
+    for number in _heard():
+        before[number] = signal.signal(number, note)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            if number != HANGUP or stop.signal is None:
+                signal.signal(number, handler)
+
+
+def _exit(number: int, _: Any) -> None:
+    _ignore_hangups()
+    sys.exit(128 + number)
+
+
+def _ignore_hangups() -> None:
+    """A closed terminal sends several, and later ones must not interrupt what is done about the first."""
+    if HANGUP is not None:
+        signal.signal(HANGUP, signal.SIG_IGN)
+
+
+def _answer(handler: Handler) -> None:
+    for number in _heard():
+        signal.signal(number, handler)
+
+
+def _heard() -> list[int]:
+    return [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
