@@ -265,7 +265,8 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
         }
         return render(
             "report.md.j2", params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={},
-            lowest_discriminator=1.0, results=[], versions={}, threads=1, verdict=verdict_on([]), sides=SIDES, worse=WORSE,
+            lowest_discriminator=1.0, results=[], versions={}, threads=1, verdict=verdict_on([]),
+            sides=SIDES, worse=WORSE,
         )  # fmt: skip
 
     plain = report([])
