@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -124,6 +125,21 @@ def test_experiments_in_temporary_clones_land_in_the_same_store(project):
         assert client.list_artifacts(entry.info.run_id, "model")
     shown = run("dvc exp show --csv", project)
     assert "in-temp" in shown and "queued" in shown and "fid_small" in shown
+
+
+def test_a_killed_experiment_in_a_temporary_clone_goes_on_when_it_is_run_again(project):
+    """Its clone is lost, with everything in it."""
+    command = "dvc exp run --temp -S graph.hops=1 -S train.steps=300 -S train.save_every=1 train"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    killed = subprocess.Popen(command.split(), cwd=project, env=environment, start_new_session=True)
+    while not any((project / "data/unfinished").glob("train_*/step_*")):
+        assert killed.poll() is None
+        time.sleep(0.1)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert "going on after step" in run(command, project)
+    assert not any((project / "data/unfinished").glob("train_*"))
 
 
 def test_a_change_of_the_metrics_does_not_retrain(project):

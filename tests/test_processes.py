@@ -1,9 +1,11 @@
 """Training in two processes on the CPU: what they learn, who writes, and what happens when one is lost."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import psutil
 import pytest
@@ -97,3 +99,13 @@ def test_processes_that_nobody_asked_for_are_told(config, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="2 processes were started"):
         make_fabric(config())
+
+
+@pytest.mark.parametrize("devices, told", [(1, 0), (2, 1)])
+def test_srun_is_spoken_of_only_where_several_processes_were_asked_for(config, tmp_path, monkeypatch, devices, told):
+    (tmp_path / "srun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make_fabric(config(devices=devices, accelerator="cpu"))
+    assert sum("srun" in str(warning.message) for warning in caught) == told

@@ -116,7 +116,9 @@ def test_a_broken_store_is_told_once_and_stops_nothing(root, capsys, monkeypatch
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_params({"a": {"b": 1}})
         save_run(run, root / "run.json", 1.0)
-    assert capsys.readouterr().out.count("no MLflow tracking from here on") == 1
+    told = capsys.readouterr()
+    assert told.out.count("no MLflow tracking from here on") == 1 and "mlflow.db: file is not a database;" in told.out
+    assert told.err == ""
     assert saved_run(root / "run.json") == SavedRun(run.key, None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     sync_tracking()
