@@ -86,7 +86,7 @@ def test_inception_features_are_those_of_the_local_file(monkeypatch, no_network,
         assert mean.mean() > 0.1
     assert (frechet.name, frechet.value, kernel.name) == ("fid", 12.5, "kid")
     assert "inception-v3-compat" in kernel.features and "2048 dimensions" in kernel.features
-    assert "biased: 3 samples" in frechet.note
+    assert "biased, since 3 samples" in frechet.note
 
 
 def test_alexnet_distance_is_the_package_s_own(tmp_path, monkeypatch, no_network, folders, pixels):

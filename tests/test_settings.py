@@ -110,9 +110,9 @@ def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, settin
 
     monkeypatch.chdir(folder)
     (folder / "data").mkdir()
-    for name in ("prepared", "translated", "run.json"):
-        (folder / name).rename(folder / "data" / name)
-    (before,) = runs().values()
+    for output in ("prepared", "translated", "run.json"):
+        (folder / output).rename(folder / "data" / output)
+    ((name, before),) = runs().items()
     # The other program's translations: the inputs themselves.
     other = ["--translated", "data/prepared/testA", "--reports", "elsewhere"]
     assert "not logged to MLflow" in evaluate(*other)
@@ -121,11 +121,11 @@ def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, settin
     theirs = runs()["CUT of theirs"]
     assert theirs.metrics["lpips_small_to_input"] == 0 and theirs.tags["verdict"] == "no different"
     assert "variant" not in theirs.tags and theirs.tags["data.hash"] == before.tags["data.hash"]
-    assert runs()["main seed 0"].metrics == before.metrics != theirs.metrics
+    assert runs()[name].metrics == before.metrics != theirs.metrics
     evaluate(*other, "--run-file", "data/run.json")
-    assert runs()["main seed 0"].metrics["lpips_small_to_input"] == 0
+    assert runs()[name].metrics["lpips_small_to_input"] == 0
     assert "not logged" not in evaluate()
-    assert runs()["main seed 0"].metrics == before.metrics and len(runs()) == 2
+    assert runs()[name].metrics == before.metrics and len(runs()) == 2
 
 
 def test_the_verdict_and_the_yardsticks_stand_beside_the_metrics(experiment, capsys):

@@ -143,6 +143,17 @@ def test_every_command_stops_cleanly_once_its_imports_are_done():
         assert command.name == "export" or max(imports) < min(calls, default=0), command.name
 
 
+@pytest.fixture
+def pythons_handlers():
+    """Whatever commands that other tests called in this process have set."""
+    own = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in own.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("pythons_handlers")
 def test_a_second_signal_of_a_kind_stops_at_once_but_no_hangup():
     with stopping_between_steps() as stop:
         for _ in range(3):
@@ -152,4 +163,3 @@ def test_a_second_signal_of_a_kind_stops_at_once_but_no_hangup():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     signal.raise_signal(signal.SIGHUP)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
