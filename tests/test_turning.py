@@ -1,4 +1,4 @@
-"""Turning any number makes DVC run the stages that read it again: its cache of earlier runs is asked for another one."""
+"""Turning any number is seen by DVC: its cache of earlier runs is asked for another one by the stages that read it."""
 
 import json
 from collections.abc import Mapping
