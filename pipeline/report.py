@@ -21,7 +21,7 @@ from pipeline.console import announce
 from pipeline.figures import draw_curves, draw_graph, draw_samples
 from pipeline.pages import existing, render
 from pipeline.params import flatten
-from pipeline.verdict import SIDES, WORSE, verdict_on
+from pipeline.verdict import SIDES, verdict_on
 
 SAMPLES = 8
 """Test images in the report's sample grid."""
@@ -55,7 +55,6 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
         lowest_discriminator=curves["discriminator"].min(),
         results=results,
         verdict=verdict_on(results),
-        worse=WORSE,
         sides=SIDES,
         versions=description["versions"] | {"matplotlib": version("matplotlib")},
         threads=description["threads"],

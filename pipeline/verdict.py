@@ -42,8 +42,8 @@ def verdict_on(rows: Iterable[Row]) -> Verdict:
         f"{_listed(better)}.",
         WORSE: f"Worse than doing nothing: the untranslated test images score better than their translations by "
         f"{_listed(worse)}.",
-        MIXED: f"Neither better nor worse than doing nothing: the translations score better than the untranslated test "
-        f"images by {_listed(better)}, and worse by {_listed(worse)}.",
+        MIXED: f"Worse than doing nothing by some metrics: the untranslated test images score better than their "
+        f"translations by {_listed(worse)}, and worse by {_listed(better)}.",
         SAME: "No different from doing nothing: no metric tells the translations from the untranslated test images.",
     }[word]
     cautions = [f"Beware of {row['name']}: {row['note']}." for row in judged if row.get("note")]

@@ -253,7 +253,7 @@ def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path,
 def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
     # Only now: it imports torch, which the other tests need not.
     from pipeline.pages import render
-    from pipeline.verdict import SIDES, WORSE, verdict_on
+    from pipeline.verdict import SIDES, verdict_on
 
     def report(skipped, warnings=()):
         images = {split: [] for split in SPLITS}
@@ -268,7 +268,7 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
         return render(
             "report.md.j2", params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={},
             lowest_discriminator=1.0, results=[], versions={}, threads=1, verdict=verdict_on([]),
-            sides=SIDES, worse=WORSE,
+            sides=SIDES,
         )  # fmt: skip
 
     plain = report([])

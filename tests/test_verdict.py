@@ -48,7 +48,9 @@ def test_the_sentence_has_the_numbers():
 
 def test_the_sentence_names_both_sides_and_a_disagreement_of_fid_and_kid():
     told = verdict_on([row("fid_small", 1, 2), row("kid_small", 0.2, 0.1)]).sentence
-    assert "better than the untranslated test images by fid_small (1, untranslated 2), and worse by kid_small" in told
+    assert (
+        "score better than their translations by kid_small (0.2, untranslated 0.1), and worse by fid_small (1, " in told
+    )
     assert told.endswith("fid_small and kid_small disagree: look at the pictures.")
     assert "disagree" not in verdict_on([row("fid_small", 1, 2), row("iou_mean", 0.1, 0.2, "higher")]).sentence
 
