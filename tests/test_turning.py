@@ -64,26 +64,34 @@ def readers(key: str) -> set[str]:
     }
 
 
-def asked_for(folder: Path) -> dict[str, str]:
-    """What DVC asks its cache of earlier runs for, by the stages that have parameters."""
-    with Repo(str(folder)) as repo:
+@pytest.fixture(scope="module")
+def asked_for(project):
+    """asked_for() is what DVC asks its cache of earlier runs for, by the stages that have parameters."""
+    with Repo(str(project)) as repo:
         stages = {stage.name: stage for stage in repo.index.stages if stage.params}
         for stage in stages.values():
             stage.save_deps()
-        return {name: _get_stage_hash(stage) for name, stage in stages.items()}
+
+        def ask() -> dict[str, str]:
+            for stage in stages.values():
+                for parameters in stage.params:
+                    parameters.save()
+            return {name: _get_stage_hash(stage) for name, stage in stages.items()}
+
+        yield ask
 
 
 @pytest.fixture(scope="module")
-def before(project):
+def before(asked_for):
     """What DVC asked for when the project was reproduced."""
-    return asked_for(project)
+    return asked_for()
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_turning_a_key_is_seen_by_the_stages_that_read_it(project, before, turn, key):
+def test_turning_a_key_is_seen_by_the_stages_that_read_it(before, turn, asked_for, key):
     assert readers(key)
     turn(key)
-    after = asked_for(project)
+    after = asked_for()
     assert {name for name, asked in after.items() if asked != before[name]} == readers(key)
 
 
