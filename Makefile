@@ -20,7 +20,7 @@ test: $(READY) ## Run all tests and the linter
 	pytest -q --numprocesses 2
 
 ui: $(READY) ## Show the runs in mlflow.db side by side in a browser
-	mlflow ui --backend-store-uri sqlite:///mlflow.db
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 lint: $(READY) ## Check and format the code
 	ruff check --fix .

@@ -13,26 +13,26 @@ from gcl.errors import UserError
 
 
 @contextmanager
-def only_writer(*paths: Path) -> Iterator[None]:
+def only_writer(*paths: Path, wait: bool = False) -> Iterator[None]:
     """Inside, no other process that asks gets to write any of ``paths``, files or folders that need not exist.
 
-    UserError, naming the other process, if one is at it. The locks are the system's, which ends them with this process,
-    however that dies; processes that it starts or forks do not hold them. Their files, .NAME.lock beside each path, are
-    there only meanwhile or, after a SIGKILL, until the next call.
+    UserError, naming the other process, if one is at it, unless this one shall ``wait`` for it. The locks are the
+    system's, which ends them with this process, however that dies; processes that it starts or forks do not hold them.
+    Their files, .NAME.lock beside each path, are there only meanwhile or, after a SIGKILL, until the next call.
     """
     with ExitStack() as locks:
         for path in paths:
-            locks.enter_context(_locked(path))
+            locks.enter_context(_locked(path, wait))
         yield
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, wait: bool) -> Iterator[None]:
     place = path.resolve()
     missing = [folder for folder in place.parents if not folder.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _locked_file(place.with_name(f".{place.name}.lock"), path):
+        with _locked_file(place.with_name(f".{place.name}.lock"), path, wait):
             yield
     finally:
         for folder in missing:
@@ -41,8 +41,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked_file(file: Path, path: Path) -> Iterator[None]:
-    lock = FileLock(file, timeout=0)
+def _locked_file(file: Path, path: Path, wait: bool) -> Iterator[None]:
+    lock = FileLock(file, timeout=-1 if wait else 0)
     try:
         lock.acquire()
     except Timeout as error:

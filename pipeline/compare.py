@@ -172,7 +172,7 @@ def _panel(metric: Metric, seed: int, compared: bool) -> Panel:
     known = [f"{name} {shown(value)}" for name, value in yardsticks.items() if value is not None]
     return Panel(
         f"{metric.name}\n{SIDES[metric.better]}\n{', '.join(known)}",
-        _note(metric) if compared else "no intervals: none beats untranslated A",
+        _note(metric) if compared else "no intervals: nothing is compared",
         {variant: [] if estimate is None else estimate.by_seed for variant, estimate in metric.estimates.items()},
         {variant: _interval(estimate, seed) if compared else None for variant, estimate in metric.estimates.items()},
     )

@@ -15,7 +15,11 @@ RUN = Path("data/run.json")
 
 
 def training_run_file(reports: Path, model: Path = MODEL) -> Path:
-    """Where a training keeps its run: data/run.json speaks of the stage's own folders only."""
+    """Where a training keeps its run: data/run.json speaks of the stage's own folders only.
+
+    UserError for another model whose curves and samples would take the place of the stage's.
+    """
+    _check_reports(reports, "--model", (model, MODEL))
     return RUN if _own((reports, REPORTS), (model, MODEL)) else reports / RUN.name
 
 
@@ -25,8 +29,9 @@ def evaluation_run_file(
     """The file of the run that an evaluation is logged to: ``given``, or data/run.json for the stage's own folders.
 
     None where a new run of that ``name`` is asked for, and for other folders, which is told. UserError if ``given`` is
-    not there, or a name too.
+    not there, or a name too, and for other folders whose numbers would take the place of the stage's.
     """
+    _check_reports(reports, "--prepared or --translated", (prepared, PREPARED), (translated, TRANSLATED))
     if given is not None and name is not None:
         raise UserError("--run-file logs to the run of a training and --run-name to a new one; leave one of them out")
     if given is not None and not given.is_file():
@@ -40,6 +45,11 @@ def evaluation_run_file(
         "training, --run-name NAME to a new one"
     )
     return None
+
+
+def _check_reports(reports: Path, options: str, *pairs: tuple[Path, Path]) -> None:
+    if _own((reports, REPORTS)) and not _own(*pairs):
+        raise UserError(f"{reports} holds what the stages' own folders gave: with another {options} name --reports too")
 
 
 def _own(*pairs: tuple[Path, Path]) -> bool:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import gcl
 from gcl.files import write_json
 from gcl.states import State, newest_state, save_state
 from pipeline.console import announce
@@ -19,22 +20,24 @@ FORMAT = 4
 
 STEPS = "train.steps"
 
+CODE = Path(gcl.__file__).parent
+"""What a state in the original repository must not outlive: clones may hold any version of it."""
+
 
 class Unfinished:
     """The folder of one training's states, and of the sample grids it has drawn.
 
     A state counts only for a training that is ``made_from`` the same parameters and data. In the clone of a DVC
     experiment, which is lost when it is killed, ``folder`` is one in the original repository and has a fingerprint of
-    ``made_from`` in its name: several experiments may be trained at once, and one that is queued again goes on.
+    ``made_from`` and of the code in its name: several experiments may be trained at once, and one that is queued again
+    goes on.
     """
 
     def __init__(self, folder: Path, made_from: dict[str, Any]):
         self._made_from = {"format": FORMAT, **flatten(made_from)}
-        self._in_clone = repository_root() != Path.cwd()
-        if self._in_clone:
-            plain = json.dumps(self._made_from, sort_keys=True, default=str)
-            fingerprint = hashlib.sha256(plain.encode()).hexdigest()[:12]
-            folder = repository_root() / folder.with_name(f"{folder.name}_{fingerprint}")
+        self.in_clone = repository_root() != Path.cwd()
+        if self.in_clone:
+            folder = repository_root() / folder.with_name(f"{folder.name}_{self._fingerprint()}")
         self.folder, self.samples = folder, folder / "samples"
         self._finished = folder.with_name(f"{folder.name}.finished.json")
 
@@ -62,9 +65,15 @@ class Unfinished:
 
     def finish(self) -> None:
         """Forgets the training but for what it was made from: the clone of an experiment runs only once."""
-        if not self._in_clone:
+        if not self.in_clone:
             write_json(self._finished, self._made_from)
         self._remove()
+
+    def _fingerprint(self) -> str:
+        total = hashlib.sha256(json.dumps(self._made_from, sort_keys=True, default=str).encode())
+        for file in sorted(CODE.rglob("*.py")):
+            total.update(file.read_bytes())
+        return total.hexdigest()[:12]
 
     def _remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -49,7 +49,8 @@ def stopping_between_steps() -> Iterator[Stop]:
         stop.signal = stop.signal or number
         _ignore_hangups()
         if number != HANGUP:
-            signal.signal(number, before[number])
+            for other in before.keys() - {HANGUP}:
+                signal.signal(other, before[other])
 
     for number in _heard():
         before[number] = signal.signal(number, note)

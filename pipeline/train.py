@@ -67,7 +67,8 @@ def run_training(
     _check_crop(manifest, params.train.crop_size)
     made_from = {"data.sha256": manifest.sha256, "processes": fabric.world_size, **_read_by_training(params)}
     saved = Unfinished(unfinished, made_from)
-    with only_writer(reports / "curves.csv", run_file, saved.folder):
+    # Experiments in clones may have trainings in common: the same variant beside different settings of others.
+    with only_writer(reports / "curves.csv", run_file), only_writer(saved.folder, wait=saved.in_clone):
         # The folder comes first: better to fail on a missing permission now than after the training.
         with replaced_folder(model) as folder:
             state = saved.find(restart)

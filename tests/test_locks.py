@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from threading import Thread
 
 import pytest
 
@@ -110,3 +111,20 @@ while done < 200:
     assert [process.wait() for process in started] == [0, 0, 0]
     assert (tmp_path / "count").read_text() == "600"
     assert [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
+def test_who_waits_gets_to_write_once_the_other_is_done(tmp_path):
+    events = []
+
+    def second() -> None:
+        with only_writer(tmp_path / "folder", wait=True):
+            events.append("second")
+
+    with only_writer(tmp_path / "folder"):
+        waiting = Thread(target=second)
+        waiting.start()
+        waiting.join(timeout=0.5)
+        assert waiting.is_alive()
+        events.append("first")
+    waiting.join(timeout=30)
+    assert events == ["first", "second"]

@@ -147,3 +147,18 @@ def test_states_of_a_clone_lie_in_the_original_by_settings(tmp_path, monkeypatch
     again.finish()
     assert [path.name for path in (tmp_path / "unfinished").iterdir()] == [training("other", steps=8).folder.name]
     assert list((tmp_path / "third").iterdir()) == []
+
+
+def test_a_state_of_a_clone_counts_for_the_same_code_only(tmp_path, monkeypatch):
+    """Clones hold whatever version their experiment began with."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    (tmp_path / "clone").mkdir()
+    monkeypatch.chdir(tmp_path / "clone")
+    code = tmp_path / "code"
+    code.mkdir()
+    monkeypatch.setattr("pipeline.resuming.CODE", code)
+    folders = []
+    for content in ("old", "new", "old"):
+        (code / "losses.py").write_text(content)
+        folders.append(Unfinished(Path("data/unfinished/train"), {"train.steps": 3}).folder)
+    assert folders[0] == folders[2] != folders[1]
