@@ -53,13 +53,8 @@ def load_generator(folder: Path | str) -> Generator:
     says.
     """
     folder = Path(folder)
-    arguments, origin = read_description(folder).get("generator"), folder / "model.json"
-    weights = folder / "generator.safetensors"
-    # On the meta device no size that somebody wrote down takes memory.
-    with torch.device("meta"):
-        _check_header(build_generator(arguments, origin).state_dict(), weights)
-    generator = build_generator(arguments, origin)
-    load_weights(generator, weights)
+    generator = empty_generator(read_description(folder).get("generator"), folder / "model.json")
+    load_weights(generator, folder / "generator.safetensors")
     return generator.eval()
 
 
@@ -72,17 +67,25 @@ def build_generator(arguments: Any, origin: Path) -> Generator:
         raise UserError(f"{origin}: no generator can be built from this: {'; '.join(problems)}") from error
 
 
+def empty_generator(arguments: Any, origin: Path) -> Generator:
+    """As :func:`build_generator`, but on the meta device: whatever its sizes, no memory is taken for its weights."""
+    with torch.device("meta"):
+        return build_generator(arguments, origin)
+
+
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Fills ``network`` from a safetensors file.
+    """Fills ``network`` from a safetensors file, on the CPU, also one on the meta device.
 
     UserError if the file is missing, damaged or holds values that are not finite, other names or other shapes: what was
     expected and what was found.
     """
-    _check_header(network.state_dict(), path)
+    expected = network.state_dict()
+    _check_header(expected, path)
     state = load_file(path)
     if told := not_finite(state):
         raise UserError(f"{path}: {told}: no model can be made of it; train again or take another")
-    network.load_state_dict(state)
+    # Assigned, since on the meta device there is nothing to copy into.
+    network.load_state_dict({name: state[name].to(entry.dtype) for name, entry in expected.items()}, assign=True)
 
 
 def _check_header(expected: State, path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gcl.checkpoints import build_generator, save_generator
+from gcl.checkpoints import build_generator, empty_generator, save_generator
 from gcl.errors import UserError
 from gcl.files import replaced_folder, sha256
 from gcl.networks import BlurUpsample, Generator
@@ -128,9 +128,7 @@ def _unfit(state: State) -> str:
         return shortened([f"{name} {tuple(tensor.shape)}" for name, tensor in state.items()])
     sizes = ", ".join(f"{key} {value}" for key, value in arguments.items())
     try:
-        # On the meta device the shapes cost neither memory nor random numbers.
-        with torch.device("meta"):
-            expected = build_generator(arguments, Path("weights")).state_dict()
+        expected = empty_generator(arguments, Path("weights")).state_dict()
     except UserError as error:
         return f"what looks like {sizes}, but {error}"
     told = differences(expected, state)
