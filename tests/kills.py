@@ -28,6 +28,11 @@ STEPS = 20
 """For every kill, and once more."""
 
 
+def prepare_tiny(folder: Path) -> None:
+    """Fills ``folder`` with the data set of the tiny configuration."""
+    prepare(DataConfig(**read_mapping(ROOT / "params.yaml")["data"] | TINY["data"]), folder)
+
+
 class Training:
     """One training of the tiny configuration, in a folder of its own and on so many devices."""
 
@@ -113,7 +118,7 @@ def kill(training: Training, chance: random.Random) -> str | None:
 def compare(folder: Path, kills: int, seed: int) -> list[str]:
     """Where the kills fell; AssertionError unless everything is as without them."""
     prepared = folder / "prepared"
-    prepare(DataConfig(**read_mapping(ROOT / "params.yaml")["data"] | TINY["data"]), prepared)
+    prepare_tiny(prepared)
     steps = STEPS * (kills + 1)
     undisturbed, disturbed = (Training(folder / name, prepared, steps) for name in ("undisturbed", "disturbed"))
     undisturbed.finish()

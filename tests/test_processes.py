@@ -12,13 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gcl.config import DataConfig
 from gcl.errors import UserError
 from pipeline.devices import make_fabric
-from pipeline.params import read_mapping
-from pipeline.prepare import prepare
-from tests.kills import Training
-from tests.project import ROOT, TINY
+from tests.kills import Training, prepare_tiny
+from tests.project import ROOT
 from tests.two_processes import learn
 
 PATIENCE = 120
@@ -28,7 +25,7 @@ PATIENCE = 120
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes") / "prepared"
-    prepare(DataConfig(**read_mapping(ROOT / "params.yaml")["data"] | TINY["data"]), folder)
+    prepare_tiny(folder)
     return folder
 
 

@@ -11,12 +11,9 @@ import time
 
 import pytest
 
-from gcl.config import DataConfig
-from pipeline.params import read_mapping
-from pipeline.prepare import prepare
 from pipeline.stopping import SIGNALS, stopping_between_steps
-from tests.kills import Training
-from tests.project import ROOT, TINY
+from tests.kills import Training, prepare_tiny
+from tests.project import ROOT
 
 PATIENCE = 60
 
@@ -24,7 +21,7 @@ PATIENCE = 60
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stopping") / "prepared"
-    prepare(DataConfig(**read_mapping(ROOT / "params.yaml")["data"] | TINY["data"]), folder)
+    prepare_tiny(folder)
     return folder
 
 
