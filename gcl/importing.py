@@ -172,11 +172,16 @@ def _shrink(image: Image.Image, size: int | None, path: Path) -> Image.Image:
     return image.resize([max(size, round(side * size / shorter)) for side in image.size], Image.Resampling.LANCZOS)
 
 
+def held_back(images: int, share: float) -> int:
+    """How many of a domain's training ``images`` become its tests where there are none."""
+    return min(max(round(images * share), FEWEST_TO_TEST), images - 1)
+
+
 def _hold_back(config: DataConfig, target: Path, splits: dict[str, list[Entry]], domain: str) -> str:
     """Moves a random share of a domain's training images, at least FEWEST_TO_TEST, to its tests; tells how many."""
     train, test = f"train{domain}", f"test{domain}"
     images = splits[train]
-    number = min(max(round(len(images) * config.test_share), FEWEST_TO_TEST), len(images) - 1)
+    number = held_back(len(images), config.test_share)
     held = set(np.random.default_rng(config.seed).permutation(len(images))[:number].tolist())
     splits[test] = [images[index] for index in sorted(held)]
     splits[train] = [entry for index, entry in enumerate(images) if index not in held]

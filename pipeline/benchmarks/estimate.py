@@ -13,6 +13,7 @@ import torch
 
 from gcl.config import MAIN, Params
 from gcl.finding import find_images
+from gcl.importing import held_back
 from gcl.manifest import SPLITS, read_manifest
 from gcl.networks import Generator
 from gcl.scenes import draw_scene
@@ -87,8 +88,8 @@ def image_counts(params: Params, prepared: Path) -> dict[str, int]:
     if data.source == "folder" and data.path.is_dir():
         counts = {split: _count(data.path / split) for split in SPLITS}
         for train, test in (("trainA", "testA"), ("trainB", "testB")):
-            if not counts[test]:
-                counts[test] = round(data.test_share * counts[train])
+            if not counts[test] and counts[train]:
+                counts[test] = held_back(counts[train], data.test_share)
                 counts[train] -= counts[test]
         return counts
     return UNKNOWN_COUNTS
