@@ -8,17 +8,17 @@ from importlib import import_module
 _MODULES = {
     "Discriminator": "gcl.networks",
     "Generator": "gcl.networks",
-    "GraphContrast": "gcl.contrasts",
+    "GraphContrast": "gcl.contrast.contrasts",
     "GraphContrastiveLoss": "gcl.losses",
-    "PatchContrast": "gcl.contrasts",
-    "PatchNCE": "gcl.patch_nce",
+    "PatchContrast": "gcl.contrast.contrasts",
+    "PatchNCE": "gcl.contrast.patch_nce",
     "Trainer": "gcl.training",
-    "load_encoder": "gcl.encoders",
-    "load_generator": "gcl.checkpoints",
-    "save_generator": "gcl.checkpoints",
+    "load_encoder": "gcl.networks.encoders",
+    "load_generator": "gcl.networks.checkpoints",
+    "save_generator": "gcl.networks.checkpoints",
     "train": "gcl.training",
-    "translate_folder": "gcl.translation",
-    "translate_image": "gcl.translation",
+    "translate_folder": "gcl.networks.inference",
+    "translate_image": "gcl.networks.inference",
 }
 
 __all__ = list(_MODULES)

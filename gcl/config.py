@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gcl.layer_names import encoder_layers, last_generator_layer
-from gcl.public_datasets import DATASETS
+from gcl.networks.encoders import ENCODERS
+from gcl.networks.plans import last_generator_layer
+from gcl.sources.public_datasets import DATASETS
 from gcl.value_ranges import (
     Decay,
     Devices,
@@ -104,7 +105,7 @@ class GraphConfig(Section):
 
     @property
     def loss_arguments(self) -> dict[str, Any]:
-        """What :class:`gcl.losses.GraphContrastiveLoss` takes, beside the channels of the encoder."""
+        """What :class:`gcl.contrast.graph_loss.GraphContrastiveLoss` takes, beside the channels of the encoder."""
         names = ("patches", "embedding", "hops", "threshold", "adjacency", "keep", "temperature")
         used_weights = self.level_weights[: 1 + self.used_levels]
         return {name: getattr(self, name) for name in names} | {"level_weights": used_weights}
@@ -269,7 +270,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _layers_are_there(self) -> Self:
         if self.method == "gcl":
-            name, asked, allowed = self.encoder.name, self.encoder.layers, encoder_layers(self.encoder.name)
+            name, asked, allowed = self.encoder.name, self.encoder.layers, ENCODERS[self.encoder.name].layers
             section, network = "encoder", f"encoder.name {name}"
         else:
             last = last_generator_layer(**self.generator.model_dump(exclude={"channels"}))

@@ -1,6 +1,6 @@
 """The command line: ``gcl``, and as DVC's stages call it ``python -m pipeline``, the code in the working directory."""
 
-from pipeline.stopping import stop_at_once
+from pipeline.running.stopping import stop_at_once
 
 
 def main() -> None:

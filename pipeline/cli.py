@@ -14,9 +14,9 @@ import typer
 
 from gcl.errors import UserError
 from gcl.locks import only_writer
-from pipeline.allocator import keep_freed_memory
-from pipeline.folders import MODEL, PREPARED, REPORTS, TRANSLATED, evaluation_run_file, training_run_file
-from pipeline.stopping import stop_cleanly
+from pipeline.running.allocator import keep_freed_memory
+from pipeline.running.folders import MODEL, PREPARED, REPORTS, TRANSLATED, evaluation_run_file, training_run_file
+from pipeline.running.stopping import stop_cleanly
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -74,7 +74,7 @@ class Part(StrEnum):
 def prepare(params: ParamsFile = PARAMS, target: Annotated[Path, typer.Option(help="Folder to fill.")] = PREPARED):
     """Draw or import the data set: decoded once, upright, 8-bit RGB PNG, with a manifest."""
     numbers = _read(params)
-    from pipeline.prepare import prepare
+    from pipeline.stages.prepare import prepare
 
     stop_cleanly()
     prepare(numbers.data, target)
@@ -92,8 +92,8 @@ def train(
 ):
     """Train the translation model; writes curves and sample grids on the way. Goes on where a killed call stopped."""
     numbers = _read(params)
-    from pipeline.processes import on_all_devices
-    from pipeline.train import run_training
+    from pipeline.running.processes import on_all_devices
+    from pipeline.stages.train import run_training
 
     stop_cleanly()
     file = run_file or training_run_file(reports, model)
@@ -114,7 +114,7 @@ def translate(
     """Translate images of any size, in the model's precision. Without a params.yaml on the best device there is."""
     in_project = params.is_file() or params != PARAMS
     accelerator = _read(params).train.accelerator if in_project else "auto"
-    from pipeline.translate import translate
+    from pipeline.stages.translate import translate
 
     stop_cleanly()
     translate(accelerator, model, source, target)
@@ -137,7 +137,7 @@ def evaluate(
 ):
     """Measure FID, KID, LPIPS and, where the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
     numbers = _read(params)
-    from pipeline.evaluate import run_evaluation
+    from pipeline.stages.evaluate import run_evaluation
 
     stop_cleanly()
     log_to = evaluation_run_file(run_file, run_name, prepared, translated, reports)
@@ -155,7 +155,7 @@ def report(
 ):
     """Write reports/report.md with its figures from what the other stages left."""
     numbers = _read(params)
-    from pipeline.report import write_report
+    from pipeline.stages.report import write_report
 
     stop_cleanly()
     with only_writer(reports / "report.md"):
@@ -168,7 +168,7 @@ def variants(
     target: Annotated[Path, typer.Option(help="Folder to fill, a file a variant.")] = Path("data/variants"),
 ):
     """Write down what each variant of the ablation reads, so that DVC reruns those that changed and no other."""
-    from pipeline.variants import write_variants
+    from pipeline.stages.variants import write_variants
 
     stop_cleanly()
     write_variants(_read(params), target)
@@ -185,8 +185,8 @@ def ablate(
 ):
     """Train, translate and evaluate one variant, once a seed; what a killed call finished stays."""
     numbers = _read(params)
-    from pipeline.ablate import run_ablation
-    from pipeline.processes import on_all_devices
+    from pipeline.running.processes import on_all_devices
+    from pipeline.stages.ablate import run_ablation
 
     stop_cleanly()
 
@@ -207,7 +207,7 @@ def compare(
 ):
     """Write reports/ablation.md: the main run beside its variants, with what seeds and test images leave open."""
     numbers = _read(params)
-    from pipeline.compare import compare
+    from pipeline.stages.compare import compare
 
     stop_cleanly()
     with only_writer(reports / "ablation.md"):
@@ -229,7 +229,7 @@ def preset(
 @app.command()
 def sync_tracking():
     """Bring what the tracking server missed while it was down or slow into it; nothing comes in twice."""
-    from pipeline.sync import sync_tracking
+    from pipeline.tracking.sync import sync_tracking
 
     stop_cleanly()
     sync_tracking()
@@ -241,7 +241,7 @@ def import_checkpoint(
     target: Annotated[Path, typer.Option(help="Model folder to write.")],
 ):
     """Make a model folder of a published generator; nothing in its file is run."""
-    from gcl.public_checkpoints import import_checkpoint
+    from gcl.exchange.public_checkpoints import import_checkpoint
     from pipeline.console import announce
 
     stop_cleanly()
@@ -257,8 +257,8 @@ def import_checkpoint(
 @app.command()
 def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .onnx.")], model: Model = MODEL):
     """Write a model as ONNX for images of any number and size, checked against the original."""
-    from gcl.checkpoints import load_generator
-    from gcl.onnx_export import export_onnx
+    from gcl.exchange.onnx_export import export_onnx
+    from gcl.networks.checkpoints import load_generator
     from pipeline.console import announce
 
     # Not stop_cleanly(): torch imports much in the middle of it, and nothing is ever left half-done.
@@ -277,7 +277,7 @@ def bench(
 ):
     """Measure this machine: the graph loss, training steps, translation, evaluation, start-up. Wants it to itself."""
     numbers = _read(params)
-    from pipeline.bench import bench, bench_estimate
+    from pipeline.benchmarks.bench import bench, bench_estimate
 
     stop_cleanly()
     if estimate and parts:
@@ -291,17 +291,24 @@ def bench(
 @app.command()
 def pretrain_encoder(
     network: Annotated[Network, typer.Argument(help="Which of the bundled networks.")] = Network.encoder,
-    target: Annotated[Path, typer.Option(help="Folder for NAME.safetensors and NAME.json.")] = Path("gcl/weights"),
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for NAME.safetensors and NAME.json.",
+            show_default="where the bundled network lies: gcl/networks/weights or gcl/measures/weights",
+        ),
+    ] = None,
 ):
     """Train a bundled network again from scratch: minutes on a CPU."""
     import torch
 
-    from gcl.pretraining import pretrain
-    from gcl.segmenter import pretrain_segmenter
+    from gcl.pretraining.feature_networks import pretrain
+    from gcl.pretraining.segmenter import pretrain_segmenter
 
     stop_cleanly()
     # The order of sums depends on the number of threads: with one, the recorded hashes can be met again.
     torch.set_num_threads(1)
+    target = target or Path("gcl/networks/weights" if network is Network.encoder else "gcl/measures/weights")
     pretrain_segmenter(target) if network is Network.segmenter else pretrain(network.value, target)
 
 

@@ -7,7 +7,7 @@ from ruamel.yaml import YAML
 
 from gcl.errors import UserError
 from gcl.files import write_whole
-from gcl.public_datasets import DATASETS
+from gcl.sources.public_datasets import DATASETS
 from pipeline.console import announce
 from pipeline.params import parse_params, read_params
 

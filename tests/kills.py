@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 
 from gcl.config import DataConfig
 from pipeline.params import read_mapping
-from pipeline.prepare import prepare
-from pipeline.stopping import SIGNALS
+from pipeline.running.stopping import SIGNALS
+from pipeline.stages.prepare import prepare
 from tests.project import ROOT, TINY
 
 TURNED = {"log_every": 4, "sample_every": 20, "save_every": 1}

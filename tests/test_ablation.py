@@ -12,9 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from gcl.errors import UserError
-from pipeline.ablate import _fingerprint, run_ablation
-from pipeline.devices import make_fabric
 from pipeline.params import parse_params
+from pipeline.running.devices import make_fabric
+from pipeline.stages.ablate import _fingerprint, run_ablation
 from tests.project import run, runs_in
 
 

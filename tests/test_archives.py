@@ -13,10 +13,10 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import pytest
 
-from gcl import archives
-from gcl.archives import LARGEST_LISTING, SLACK, unpack
 from gcl.errors import UserError
 from gcl.files import MARKER
+from gcl.sources import archives
+from gcl.sources.archives import LARGEST_LISTING, SLACK, unpack
 from pipeline.console import progress_bar
 
 PIXELS = random.Random(0).randbytes(3000)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gcl.images import BadImageError, decode, read_rgb, save_png
+from gcl.images.decoding import BadImageError, decode, read_rgb, save_png
 from tests.pictures import png, png_header, png_of, saved, tiff
 
 RANDOM = np.random.default_rng(0)

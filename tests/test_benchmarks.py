@@ -9,19 +9,19 @@ import torch
 from typer.testing import CliRunner
 
 from gcl.config import MAIN
-from gcl.graph import StackedLinear
-from gcl.losses import GraphContrastiveLoss
-from pipeline.bench import bench
+from gcl.contrast.graph import StackedLinear
+from gcl.contrast.graph_loss import GraphContrastiveLoss
+from gcl.training.building import build_trainer
 from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
+from pipeline.benchmarks.bench import bench
 from pipeline.benchmarks.convolutions import bare, record_convolutions
 from pipeline.benchmarks.estimate import Costs, image_counts, stage_times, total
 from pipeline.benchmarks.graph_loss import Cost, GraphLossCall, Size
 from pipeline.benchmarks.settings import published
 from pipeline.benchmarks.sparse_graph_loss import SparseGraphContrastiveLoss
-from pipeline.building import build_trainer
 from pipeline.cli import app
-from pipeline.devices import make_fabric
 from pipeline.params import parse_params
+from pipeline.running.devices import make_fabric
 from tests.project import TINY
 
 CPU = torch.device("cpu")
@@ -161,8 +161,8 @@ def small_benchmark(monkeypatch, tmp_path, tiny):
     monkeypatch.setattr(graph_loss, "PUBLISHED", Size(16, 1))
     monkeypatch.setattr(evaluation, "TRAIN", 2)
     monkeypatch.setattr(evaluation, "TEST", 2)
-    monkeypatch.setattr(startup, "STAGES", ("variants",))
-    monkeypatch.setattr("pipeline.bench.published", lambda params: params)
+    monkeypatch.setattr(startup, "stages", lambda: ("variants",))
+    monkeypatch.setattr("pipeline.benchmarks.bench.published", lambda params: params)
     monkeypatch.setattr("pipeline.benchmarks.graph_loss.in_new_process", lambda function: function())
     params = tmp_path / "params.yaml"
     params.write_text(tiny.model_dump_json())

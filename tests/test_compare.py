@@ -12,10 +12,10 @@ from PIL import Image
 
 from gcl.config import Params
 from gcl.errors import UserError
-from gcl.images import save_png
-from gcl.manifest import Manifest, describe
-from gcl.statistics import Estimate, bootstrap_interval, chance_apart
-from pipeline.compare import compare
+from gcl.images.decoding import save_png
+from gcl.images.manifest import Manifest, describe
+from gcl.measures.statistics import Estimate, bootstrap_interval, chance_apart
+from pipeline.stages.compare import compare
 
 STEMS = [f"{number:03}" for number in range(9)]
 """Names that a careless reader takes for numbers."""

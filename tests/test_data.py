@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gcl.data import UnpairedImages, augment, batches, to_pixels, to_signed, to_tensor
-from gcl.images import list_images
+from gcl.images.batches import UnpairedImages, augment, batches
+from gcl.images.decoding import list_images
+from gcl.images.pixels import to_pixels, to_signed, to_tensor
 
 
 @pytest.fixture

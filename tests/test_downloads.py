@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from gcl.errors import UserError
-from gcl.public_datasets import DATASETS, Dataset
-from pipeline import downloads
-from pipeline.downloads import CHUNK, fetch
+from gcl.sources.public_datasets import DATASETS, Dataset
+from pipeline.running import downloads
+from pipeline.running.downloads import CHUNK, fetch
 from tests.archive_server import CONTENT, Answer, serving
 
 WRONG = CONTENT[:-1] + b"?"

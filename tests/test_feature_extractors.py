@@ -15,10 +15,10 @@ from torch_fidelity import KEY_METRIC_FID
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
 from gcl.errors import UserError
-from gcl.feature_extractors import find_alexnet_weights, find_inception_weights
-from gcl.images import save_png
-from gcl.metrics import frechet_and_kernel, lpips_distances
-from gcl.published_weights import WeightsUnavailable
+from gcl.images.decoding import save_png
+from gcl.measures.feature_extractors import find_alexnet_weights, find_inception_weights
+from gcl.measures.metrics import frechet_and_kernel, lpips_distances
+from gcl.networks.published_weights import WeightsUnavailable
 
 
 @pytest.fixture

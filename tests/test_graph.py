@@ -7,7 +7,7 @@ from torch import nn
 from torch_geometric.nn import TAGConv
 from torch_geometric.utils import dense_to_sparse
 
-from gcl.graph import (
+from gcl.contrast.graph import (
     StackedLinear,
     choose,
     convolve,

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from gcl.graph import similarity_adjacency
-from gcl.losses import GraphContrastiveLoss, discriminator_loss, generator_loss, info_nce
-from gcl.patch_nce import PatchNCE
-from gcl.patches import draw_patches, gather_patches
+from gcl.contrast.graph import similarity_adjacency
+from gcl.contrast.graph_loss import GraphContrastiveLoss, info_nce
+from gcl.contrast.patch_nce import PatchNCE
+from gcl.contrast.patches import draw_patches, gather_patches
+from gcl.training.gan_losses import discriminator_loss, generator_loss
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "graph_loss_golden.npz")
 CASES = {

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gcl.images import ALPHA_BAND, FIRST_FRAME, NEARLY_BLACK, ODD_PROFILE, OTHER_BANDS, decode, read_rgb, save_png
+from gcl.images.decoding import (
+    ALPHA_BAND,
+    FIRST_FRAME,
+    NEARLY_BLACK,
+    ODD_PROFILE,
+    OTHER_BANDS,
+    decode,
+    read_rgb,
+    save_png,
+)
 from tests.pictures import (
     bmp_of_16_bits,
     exif,

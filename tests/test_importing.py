@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from gcl.errors import UserError
-from gcl.images import BadImageError, save_png
-from gcl.importing import LONGEST_STEM, import_folder
-from gcl.manifest import SPLITS, Skipped, read_manifest
+from gcl.images.decoding import BadImageError, save_png
+from gcl.images.manifest import SPLITS, Skipped, read_manifest
+from gcl.sources.folder import LONGEST_STEM, import_folder
 from pipeline.params import parse_params
 from tests.pictures import saved
 

@@ -9,7 +9,7 @@ import pytest
 from filelock import Timeout
 
 from gcl.errors import UserError
-from pipeline.journal import Journal, pending_folder, pending_journals
+from pipeline.tracking.journal import Journal, pending_folder, pending_journals
 
 KEY = "0123456789abcdef0123456789abcdef"
 

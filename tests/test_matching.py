@@ -8,10 +8,10 @@ from PIL import Image
 
 from gcl.config import EvaluateConfig
 from gcl.errors import UserError
-from gcl.images import save_png
-from gcl.manifest import SPLITS, Manifest, describe
-from pipeline.evaluate import evaluate
-from pipeline.matching import check_translations
+from gcl.images.decoding import save_png
+from gcl.images.manifest import SPLITS, Manifest, describe
+from gcl.measures.matching import check_translations
+from pipeline.stages.evaluate import evaluate
 from tests.pictures import png_header, png_of
 
 NAMES = [f"im{index}" for index in range(5)]

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch_fidelity import KEY_METRIC_FID, KEY_METRIC_KID_MEAN, calculate_metrics
 
-from gcl import metrics
-from gcl import overlap as overlap_of_classes
-from gcl.data import to_signed, to_tensor
-from gcl.encoders import load_judge
 from gcl.errors import UserError
-from gcl.feature_extractors import JUDGE
-from gcl.images import save_png
+from gcl.images.decoding import save_png
+from gcl.images.pixels import to_signed, to_tensor
+from gcl.measures import metrics
+from gcl.measures.feature_extractors import JUDGE
+from gcl.measures.judge import load_judge
+from gcl.measures.overlap import intersection_over_union, mean_over_present
 
 
 def write_noise(folder: Path, count: int, seed: int, size: tuple = (32, 32), top: int = 255) -> Path:
@@ -237,10 +237,10 @@ def test_pairs_of_different_sizes_and_empty_folders_are_named(tmp_path):
 def test_intersection_over_union_sums_over_the_set_before_it_divides():
     truth = [np.array([[0, 0], [1, 1]], np.uint8), np.array([[1, 1], [1, 1]], np.uint8)]
     predicted = [np.array([[0, 1], [1, 1]], np.uint8), np.array([[1, 1], [1, 3]], np.uint8)]
-    values = overlap_of_classes.intersection_over_union(predicted, truth, classes=4)
+    values = intersection_over_union(predicted, truth, classes=4)
     # Class 0: 1 of 2 pixels; class 1: 2 + 3 of 3 + 4; class 2 is nowhere; class 3 is only predicted.
     assert values == [1 / 2, 5 / 7, None, 0]
-    assert overlap_of_classes.mean_over_present(values) == pytest.approx((1 / 2 + 5 / 7) / 3)
+    assert mean_over_present(values) == pytest.approx((1 / 2 + 5 / 7) / 3)
 
 
 @pytest.mark.parametrize(
@@ -255,4 +255,4 @@ def test_intersection_over_union_sums_over_the_set_before_it_divides():
 )
 def test_classes_that_cannot_be_compared_are_refused(predicted, truth, message):
     with pytest.raises(ValueError, match=message):
-        overlap_of_classes.intersection_over_union(predicted, truth, classes=3)
+        intersection_over_union(predicted, truth, classes=3)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from gcl.networks import BlurUpsample, Discriminator, Generator, InstanceNorm2d, count_parameters
+from gcl.networks.discriminator import Discriminator
+from gcl.networks.generator import Generator
+from gcl.networks.layers import BlurUpsample, InstanceNorm2d, count_parameters
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "networks_golden.npz")
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from gcl.checkpoints import save_generator
 from gcl.errors import UserError
-from gcl.networks import Generator
-from gcl.onnx_export import export_onnx
-from gcl.translation import translate_image
+from gcl.exchange.onnx_export import export_onnx
+from gcl.networks.checkpoints import save_generator
+from gcl.networks.generator import Generator
+from gcl.networks.inference import translate_image
 from pipeline.cli import app
 from tests.conftest import ROOT
 

@@ -3,7 +3,7 @@
 import pytest
 from markdown_it import MarkdownIt
 
-from pipeline.pages import code, text
+from pipeline.pages.rendering import code, text
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>.png",

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from gcl.config import Params
-from gcl.encoders import PLANS
 from gcl.errors import UserError
-from gcl.layer_names import encoder_layers, last_generator_layer
-from gcl.networks import Generator
+from gcl.networks.generator import Generator
+from gcl.networks.plans import last_generator_layer
 from pipeline.params import flatten, parse_params, read_params
 from pipeline.presets import apply_preset, preset_names
 from tests.conftest import ROOT
@@ -105,11 +104,6 @@ def test_mistakes_in_variants_are_named(settings, variants, told):
 def test_the_generators_last_layer_is_known_without_it(blocks, downsamplings, resampling):
     generator = Generator(4, blocks, downsamplings, resampling)
     assert last_generator_layer(blocks, downsamplings, resampling) == len(generator.model) - 1
-
-
-@pytest.mark.parametrize("name", ["small", "vgg16"])
-def test_the_encoders_layers_are_known_without_it(name):
-    assert encoder_layers(name) == PLANS[name].chosen()
 
 
 def test_files_in_the_home_folder_are_found(settings, monkeypatch):

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 
-from gcl.contrasts import PatchContrast
+from gcl.contrast.contrasts import PatchContrast
+from gcl.contrast.patch_nce import PatchNCE, patch_nce
 from gcl.errors import UserError
-from gcl.networks import Discriminator, Generator
-from gcl.patch_nce import PatchNCE, patch_nce
-from gcl.training import Trainer
+from gcl.networks.discriminator import Discriminator
+from gcl.networks.generator import Generator
+from gcl.training.trainer import Trainer
 from pipeline.params import parse_params
 
 LAYERS = [0, 4, 7, 10]

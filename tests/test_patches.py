@@ -2,7 +2,7 @@
 
 import torch
 
-from gcl.patches import draw_patches, gather_patches
+from gcl.contrast.patches import draw_patches, gather_patches
 
 
 def test_patches_are_gathered_from_either_memory_format():

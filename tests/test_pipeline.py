@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from PIL import Image
 from ruamel.yaml import YAML
 
-from gcl.encoders import load_encoder
+from gcl.networks.encoders import load_encoder
 from pipeline.params import read_params
 from tests.project import ROOT, run, runs_in
 

@@ -15,11 +15,11 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from gcl.errors import UserError
-from gcl.manifest import SPLITS, Manifest, Skipped, describe, read_manifest
-from gcl.parallel import FEW
-from gcl.scenes import draw_mask, draw_scene
+from gcl.images.manifest import SPLITS, Manifest, Skipped, describe, read_manifest
+from gcl.sources.parallel import FEW
+from gcl.sources.scenes import draw_mask, draw_scene
 from pipeline.params import parse_params
-from pipeline.prepare import FIRST_SCENE, prepare
+from pipeline.stages.prepare import FIRST_SCENE, prepare
 from tests.conftest import ROOT
 
 
@@ -215,7 +215,7 @@ def test_a_disk_that_takes_no_more_is_told_and_leaves_the_old_data(tmp_path, con
     def fill(path, content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr("gcl.images.write_whole", fill)
+    monkeypatch.setattr("gcl.images.decoding.write_whole", fill)
     with pytest.raises(
         UserError, match=r"data could not be filled, and is as it was before: .*No space left on device"
     ):
@@ -246,14 +246,14 @@ def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path,
     again = prepare(parse_params(settings, "params.yaml").data, target)
     assert not partial.exists()
     assert sorted(path.name for path in (target / "trainA").iterdir()) == [e.name for e in again.splits["trainA"]]
-    monkeypatch.setattr("gcl.parallel.FEW", 1000)
+    monkeypatch.setattr("gcl.sources.parallel.FEW", 1000)
     assert prepare(parse_params(settings, "params.yaml").data, tmp_path / "alone") == again
 
 
 def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
     # Only now: it imports torch, which the other tests need not.
-    from pipeline.pages import render
-    from pipeline.verdict import SIDES, verdict_on
+    from gcl.measures.verdict import SIDES, verdict_on
+    from pipeline.pages.rendering import render
 
     def report(skipped, warnings=()):
         images = {split: [] for split in SPLITS}

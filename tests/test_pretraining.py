@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Generator
 
-from gcl.encoders import PLANS, Encoder
-from gcl.pretraining import TASKS, Classifier, Muon, _loss, _right_answers, fold, pretrain
-from gcl.textures import SHAPES, SURFACE, TEXTURES, UNDEFINED, draw_batch
+from gcl.networks.plans import JUDGE, SMALL
+from gcl.networks.vgg import Encoder
+from gcl.pretraining.feature_networks import TASKS, Classifier, Muon, _loss, _right_answers, fold, pretrain
+from gcl.pretraining.textures import SHAPES, SURFACE, TEXTURES, UNDEFINED, draw_batch
 
 
 def test_batch_has_images_and_every_class_of_every_label() -> None:
@@ -58,7 +59,7 @@ def test_every_shape_has_an_inside_and_an_outside() -> None:
 
 def test_folded_network_computes_the_same() -> None:
     torch.manual_seed(0)
-    classifier = Classifier(PLANS["judge"])
+    classifier = Classifier(JUDGE)
     for layer in classifier.trunk.values():
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.weight, 0.5, 2)
@@ -75,7 +76,7 @@ def test_folded_network_computes_the_same() -> None:
 
 
 def test_a_batch_without_any_orientation_has_a_finite_loss() -> None:
-    classifier = Classifier(PLANS["small"])
+    classifier = Classifier(SMALL)
     images, labels = draw_batch(4, Generator().manual_seed(2))
     labels["foreground_orientation"] = labels["background_orientation"] = torch.full((4,), UNDEFINED)
     assert torch.isfinite(_loss(classifier(images), labels))
@@ -117,8 +118,8 @@ def test_muon_moves_all_directions_of_a_filter_bank_alike() -> None:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gcl.pretraining.HELD_OUT_BATCHES", 2)
-    monkeypatch.setattr("gcl.pretraining.BATCH", 4)
+    monkeypatch.setattr("gcl.pretraining.feature_networks.HELD_OUT_BATCHES", 2)
+    monkeypatch.setattr("gcl.pretraining.feature_networks.BATCH", 4)
 
 
 def test_pretraining_is_deterministic_and_seeded(tmp_path: Path, small_batches: None) -> None:
@@ -136,7 +137,7 @@ def test_pretraining_is_deterministic_and_seeded(tmp_path: Path, small_batches: 
 def test_pretraining_writes_weights_that_the_encoder_loads(tmp_path: Path, small_batches: None) -> None:
     record = pretrain("encoder", tmp_path, steps=2)
     path = tmp_path / "encoder.safetensors"
-    plan = PLANS["small"]
+    plan = SMALL
     Encoder(plan, plan.block_ends()).load(path)
     assert {file.name for file in tmp_path.iterdir()} == {"encoder.safetensors", "encoder.json"}
     written = json.loads((tmp_path / "encoder.json").read_text())

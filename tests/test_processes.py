@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from gcl.errors import UserError
-from pipeline.devices import make_fabric
+from pipeline.running.devices import make_fabric
 from tests.kills import Training, prepare_tiny
 from tests.project import ROOT
 from tests.two_processes import learn

@@ -1,11 +1,11 @@
 """Products against torch's own, in float64: both ways of computing them, and the gradients of whatever learns."""
 
+import gcl.products
 import pytest
 import torch
 import torch.nn.functional as F
 
-import gcl.products
-from gcl.products import batched_product, linear
+from gcl.contrast.products import batched_product, linear
 
 SIZES = {"large": (2, 300, 256, 256), "small": (2, 30, 16, 8)}
 """B, N and the channels in and out."""

@@ -1,7 +1,7 @@
 """What a training says on its way where there is no terminal."""
 
-from gcl.training import Record
-from pipeline.train import _with_progress
+from gcl.training.loop import Record
+from pipeline.stages.train import _with_progress
 
 
 def test_a_line_shows_losses_with_the_step_they_are_of(capsys):

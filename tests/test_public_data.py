@@ -7,9 +7,9 @@ import zipfile
 import pytest
 
 from gcl.errors import UserError
-from gcl.public_datasets import DATASETS, Dataset
+from gcl.sources.public_datasets import DATASETS, Dataset
 from pipeline.params import parse_params
-from pipeline.prepare import prepare
+from pipeline.stages.prepare import prepare
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from gcl.config import MAIN
 from pipeline.params import parse_params
-from pipeline.run_names import run_name
+from pipeline.tracking.run_names import run_name
 from tests.project import ROOT, run
 
 

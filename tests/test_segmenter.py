@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from gcl.data import to_signed
-from gcl.encoders import BUNDLED
-from gcl.overlap import intersection_over_union
-from gcl.scenes import ANIMAL, CLASSES, GROUND, SKY, draw_mask, draw_scene
-from gcl.segmenter import STRIDE, draw, load_segmenter, paint_over, pretrain_segmenter, segment
+from gcl.images.masks import ANIMAL, CLASSES, GROUND, SKY
+from gcl.images.pixels import to_signed
+from gcl.measures.overlap import intersection_over_union
+from gcl.measures.segmenter import STRIDE, WEIGHTS, load_segmenter, segment
+from gcl.pretraining.segmenter import draw, paint_over, pretrain_segmenter
+from gcl.sources.scenes import draw_mask, draw_scene
 
 SCENES = range(40)
 
@@ -53,8 +54,8 @@ def masks() -> Tensor:
 
 
 def test_bundled_weights_are_those_of_the_record() -> None:
-    weights = (BUNDLED / "segmenter.safetensors").read_bytes()
-    record = json.loads((BUNDLED / "segmenter.json").read_text())
+    weights = WEIGHTS.read_bytes()
+    record = json.loads(WEIGHTS.with_suffix(".json").read_text())
     assert hashlib.sha256(weights).hexdigest() == record["sha256"]
     assert len(weights) < 800_000
 
@@ -122,11 +123,11 @@ def test_processes_draw_the_scenes_in_order() -> None:
 
 @pytest.fixture
 def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gcl.segmenter.BATCH", 8)
-    monkeypatch.setattr("gcl.segmenter.SCENES", 12)
-    monkeypatch.setattr("gcl.segmenter.HELD_OUT_SCENES", 2)
+    monkeypatch.setattr("gcl.pretraining.segmenter.BATCH", 8)
+    monkeypatch.setattr("gcl.pretraining.segmenter.SCENES", 12)
+    monkeypatch.setattr("gcl.pretraining.segmenter.HELD_OUT_SCENES", 2)
     # Threads draw the same and start at once.
-    monkeypatch.setattr("gcl.segmenter.ProcessPoolExecutor", lambda workers, _: ThreadPoolExecutor(workers))
+    monkeypatch.setattr("gcl.pretraining.segmenter.ProcessPoolExecutor", lambda workers, _: ThreadPoolExecutor(workers))
 
 
 def test_pretraining_is_deterministic_and_seeded(tmp_path: Path, few_scenes: None) -> None:

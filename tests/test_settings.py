@@ -12,16 +12,16 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from gcl.errors import UserError
-from gcl.manifest import read_manifest
+from gcl.images.manifest import read_manifest
+from gcl.measures.verdict import verdict_on
 from pipeline.cli import app
-from pipeline.devices import make_fabric
-from pipeline.evaluate import run_evaluation
 from pipeline.params import parse_params
-from pipeline.prepare import prepare
-from pipeline.report import write_report
-from pipeline.train import run_training
-from pipeline.translate import translate
-from pipeline.verdict import verdict_on
+from pipeline.running.devices import make_fabric
+from pipeline.stages.evaluate import run_evaluation
+from pipeline.stages.prepare import prepare
+from pipeline.stages.report import write_report
+from pipeline.stages.train import run_training
+from pipeline.stages.translate import translate
 from tests.project import TINY
 from tests.stores import empty_store
 

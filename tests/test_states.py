@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from gcl.data import UnpairedImages
-from gcl.images import list_images
-from gcl.states import newest_state, save_state
-from gcl.training import train
-from pipeline import resuming
-from pipeline.resuming import Unfinished
+from gcl.images.batches import UnpairedImages
+from gcl.images.decoding import list_images
+from gcl.training.loop import train
+from gcl.training.states import newest_state, save_state
+from pipeline.running import resuming
+from pipeline.running.resuming import Unfinished
 from tests.test_training import make_trainer
 
 
@@ -154,9 +154,10 @@ def test_a_state_of_a_clone_counts_for_the_same_code_only(tmp_path, monkeypatch)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     (tmp_path / "clone").mkdir()
     monkeypatch.chdir(tmp_path / "clone")
-    code = tmp_path / "code"
-    code.mkdir()
-    monkeypatch.setattr("pipeline.resuming.CODE", code)
+    code = tmp_path / "gcl" / "contrast"
+    code.mkdir(parents=True)
+    (tmp_path / "dvc.yaml").write_text("stages: {train: {deps: [data/prepared, gcl/contrast]}}")
+    monkeypatch.setattr("pipeline.running.code.ROOT", tmp_path)
     folders = []
     for content in ("old", "new", "old"):
         (code / "losses.py").write_text(content)

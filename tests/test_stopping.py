@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from pipeline.stopping import SIGNALS, stopping_between_steps
+from pipeline.running.stopping import SIGNALS, stopping_between_steps
 from tests.kills import Training, prepare_tiny
 from tests.project import ROOT
 

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from gcl.errors import UserError
 from pipeline.cli import app
-from pipeline.journal import pending_folder
-from pipeline.store import Store
-from pipeline.sync import sync_tracking
-from pipeline.tracking import Run, SavedRun, save_run, saved_run, tracked
+from pipeline.tracking.journal import pending_folder
+from pipeline.tracking.run import Run, SavedRun, save_run, saved_run, tracked
+from pipeline.tracking.store import Store
+from pipeline.tracking.sync import sync_tracking
 from tests.stores import Server, die, empty_store, in_a_process_that_dies
 
 PIXELS = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -147,7 +147,7 @@ def test_a_server_that_hangs_is_waited_for_once(server, identity, tmp_path, caps
 
 
 def test_a_server_that_answers_too_slowly_is_given_up(server, identity, capsys, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.SLOW_SECONDS", 1.0)
+    monkeypatch.setattr("pipeline.tracking.run.SLOW_SECONDS", 1.0)
     with tracked(identity) as run:
         run.log_metrics({"loss": 1.0}, 1)
         server.stop()

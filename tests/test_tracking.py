@@ -10,10 +10,10 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.journal import Journal, pending_folder
-from pipeline.store import Store, tracking_uri
-from pipeline.sync import sync_tracking
-from pipeline.tracking import SavedRun, save_run, saved_run, tracked
+from pipeline.tracking.journal import Journal, pending_folder
+from pipeline.tracking.run import SavedRun, save_run, saved_run, tracked
+from pipeline.tracking.store import Store, tracking_uri
+from pipeline.tracking.sync import sync_tracking
 from tests.stores import empty_store
 
 IDENTITY = {"name": "main", "dataset": "scenes", "tags": {"seed": "0", "data.hash": "abc"}}
@@ -166,7 +166,7 @@ def test_with_neither_store_nor_journal_the_run_promises_nothing(root, capsys):
 
 
 def test_what_another_process_holds_is_left_alone(root, capsys, monkeypatch):
-    monkeypatch.setattr("pipeline.tracking.LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr("pipeline.tracking.run.LOCK_PATIENCE", 0.1)
     with tracked(IDENTITY) as run:
         with tracked(IDENTITY, SavedRun(run.key, run.run_id)) as other:
             other.log_metrics({"fid": 1.0}, 1)

@@ -6,14 +6,17 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from gcl.contrasts import GraphContrast
-from gcl.data import UnpairedImages
-from gcl.encoders import load_encoder
+from gcl.contrast.contrasts import GraphContrast
+from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.errors import UserError
-from gcl.images import list_images
-from gcl.losses import GraphContrastiveLoss, discriminator_loss, generator_loss
-from gcl.networks import Discriminator, Generator
-from gcl.training import Trainer, train
+from gcl.images.batches import UnpairedImages
+from gcl.images.decoding import list_images
+from gcl.networks.discriminator import Discriminator
+from gcl.networks.encoders import load_encoder
+from gcl.networks.generator import Generator
+from gcl.training.gan_losses import discriminator_loss, generator_loss
+from gcl.training.loop import train
+from gcl.training.trainer import Trainer
 
 LAYERS = ("relu2_2", "relu3_2")
 

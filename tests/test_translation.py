@@ -8,16 +8,16 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from gcl import translation
-from gcl.checkpoints import load_generator, save_generator
-from gcl.data import to_pixels, to_signed, to_tensor
 from gcl.errors import UserError
-from gcl.finding import find_images
-from gcl.images import list_images
-from gcl.networks import Generator
-from gcl.translation import translate_folder, translate_image
+from gcl.images.decoding import list_images
+from gcl.images.finding import find_images
+from gcl.images.pixels import to_pixels, to_signed, to_tensor
+from gcl.networks import inference as translation
+from gcl.networks.checkpoints import load_generator, save_generator
+from gcl.networks.generator import Generator
+from gcl.networks.inference import translate_folder, translate_image
 from pipeline.cli import app
-from pipeline.translate import translate
+from pipeline.stages.translate import translate
 
 ARGUMENTS = {"channels": 4, "blocks": 1, "downsamplings": 2, "resampling": "resize"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.verdict import BETTER, MIXED, SAME, WORSE, verdict_on
+from gcl.measures.verdict import BETTER, MIXED, SAME, WORSE, verdict_on
 
 
 def row(name: str, value: float, untranslated: float | None, better: str = "lower", note: str | None = None) -> dict:

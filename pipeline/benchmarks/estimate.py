@@ -12,19 +12,19 @@ from tempfile import TemporaryDirectory
 import torch
 
 from gcl.config import MAIN, Params
-from gcl.finding import find_images
-from gcl.importing import held_back
-from gcl.manifest import SPLITS, read_manifest
-from gcl.networks import Generator
-from gcl.scenes import draw_scene
-from gcl.training import train
-from gcl.translation import translate_folder
+from gcl.images.finding import find_images
+from gcl.images.manifest import SPLITS, read_manifest
+from gcl.networks.generator import Generator
+from gcl.networks.inference import translate_folder
+from gcl.sources.folder import held_back
+from gcl.sources.scenes import draw_scene
+from gcl.training.building import build_trainer, training_pairs
+from gcl.training.loop import train
 from pipeline.benchmarks.evaluation import evaluation_time
 from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.startup import import_seconds
 from pipeline.benchmarks.timing import interleaved, wait_for
-from pipeline.building import build_trainer, training_pairs
-from pipeline.devices import fabric_on_one_device, make_fabric
+from pipeline.running.devices import fabric_on_one_device, make_fabric
 
 IMAGES = 4
 """Drawn a domain."""

@@ -3,8 +3,8 @@
 from gcl.config import Params
 from pipeline.benchmarks.settings import drawn_data, drawn_size
 from pipeline.benchmarks.timing import Timing, interleaved
-from pipeline.devices import one_device
-from pipeline.evaluate import evaluate
+from pipeline.running.devices import one_device
+from pipeline.stages.evaluate import evaluate
 
 TRAIN, TEST = 40, 40
 """Images drawn a domain."""

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gcl.losses import GraphContrastiveLoss
+from gcl.contrast.graph_loss import GraphContrastiveLoss
 from pipeline.benchmarks.memory import free_memory, in_new_process, memory_rise
 from pipeline.benchmarks.sparse_graph_loss import SparseGraphContrastiveLoss
 from pipeline.benchmarks.timing import interleaved, seconds_of

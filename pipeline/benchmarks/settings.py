@@ -8,13 +8,14 @@ from tempfile import TemporaryDirectory
 import torch
 from ruamel.yaml import YAML
 
-from gcl.checkpoints import save_weights
 from gcl.config import Params, TrainConfig
-from gcl.encoders import PLANS, Encoder
+from gcl.networks.checkpoints import save_weights
+from gcl.networks.plans import VGG16
+from gcl.networks.vgg import Encoder
 from pipeline.console import console
 from pipeline.params import parse_params
-from pipeline.prepare import prepare
 from pipeline.presets import PUBLISHED
+from pipeline.stages.prepare import prepare
 
 
 def published(params: Params) -> Params:
@@ -39,7 +40,7 @@ def offline(params: Params) -> Iterator[Params]:
         return
     with TemporaryDirectory() as folder, torch.random.fork_rng():
         weights = Path(folder) / "random.safetensors"
-        save_weights(Encoder(PLANS["vgg16"], params.encoder.layers), weights)
+        save_weights(Encoder(VGG16, params.encoder.layers), weights)
         yield params.model_copy(update={"encoder": params.encoder.model_copy(update={"weights": weights})})
 
 

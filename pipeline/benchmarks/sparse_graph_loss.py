@@ -12,15 +12,15 @@ from torch_geometric.nn import TAGConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import dense_to_sparse
 
-from gcl.graph import StackedLinear, identity_adjacency
-from gcl.losses import GraphContrastiveLoss
+from gcl.contrast.graph import StackedLinear, identity_adjacency
+from gcl.contrast.graph_loss import GraphContrastiveLoss
 
 Edges = tuple[Tensor, Tensor]
 """The ends (2, E) and the weights (E,) of all edges of an encoder layer."""
 
 
 class SparseGraphContrastiveLoss(GraphContrastiveLoss):
-    """:class:`gcl.losses.GraphContrastiveLoss` over lists of edges, of equally many nodes in every encoder layer.
+    """The graph contrastive loss over lists of edges, of equally many nodes in every encoder layer.
 
     With the same seed both start from the same weights.
     """
@@ -64,6 +64,6 @@ def _convolve_layer(convolution: TAGConv, nodes: Tensor, edges: Edges) -> Tensor
 
 
 def _edges(adjacency: Tensor) -> Edges:
-    """All edges of A + I, ``adjacency`` being A (B, N, N); normalised as by :func:`gcl.graph.propagation_matrix`."""
+    """All edges of A + I, ``adjacency`` being A (B, N, N); normalised as the propagation matrix."""
     edges, weights = dense_to_sparse(adjacency + identity_adjacency(adjacency))
     return gcn_norm(edges, weights, adjacency.shape[:2].numel(), add_self_loops=False)

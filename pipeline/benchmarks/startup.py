@@ -7,9 +7,7 @@ from collections.abc import Callable
 import torch
 
 from pipeline.benchmarks.timing import interleaved, seconds_of
-
-STAGES = ("prepare", "train", "translate", "evaluate", "report", "variants", "ablate", "compare")
-"""The modules of the stages in dvc.yaml."""
+from pipeline.running.code import stages
 
 BUDGET = 10.0
 """Seconds of rounds."""
@@ -24,7 +22,7 @@ def measure_startup() -> dict[str, object]:
     obstacle = _why_dvc_would_run()
     if obstacle is None:
         commands["dvc repro"] = ("-m", "dvc", "repro")
-    commands |= {f"gcl {stage}": _imports(stage) for stage in STAGES}
+    commands |= {f"gcl {stage}": _imports(stage) for stage in stages()}
     calls = {name: _in_child(arguments) for name, arguments in commands.items()}
     result = {name: timing.read() for name, timing in interleaved(calls, torch.device("cpu"), BUDGET).items()}
     return result if obstacle is None else {**result, "dvc repro": {"skipped": obstacle}}
@@ -36,7 +34,7 @@ def import_seconds(stage: str) -> float:
 
 
 def _imports(stage: str) -> tuple[str, str]:
-    return "-c", f"import pipeline.{stage}"
+    return "-c", f"import pipeline.stages.{stage}"
 
 
 def _in_child(arguments: tuple[str, ...]) -> Callable[[], object]:

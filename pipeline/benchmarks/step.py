@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 
 from gcl.config import Params
-from gcl.data import batches
+from gcl.images.batches import batches
+from gcl.training.building import build_trainer, training_pairs
 from pipeline.benchmarks.convolutions import bare, record_convolutions
 from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.step_parts import StepParts
 from pipeline.benchmarks.timing import interleaved
-from pipeline.building import build_trainer, training_pairs
-from pipeline.devices import make_fabric
+from pipeline.running.devices import make_fabric
 
 BUDGET = 10.0
 """Seconds of rounds for the parts, and as many for the combinations."""

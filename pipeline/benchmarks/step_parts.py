@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from gcl.contrasts import GraphContrast
-from gcl.losses import discriminator_loss, generator_loss
-from gcl.training import Trainer
+from gcl.contrast.contrasts import GraphContrast
+from gcl.training.gan_losses import discriminator_loss, generator_loss
+from gcl.training.trainer import Trainer
 
 
 class StepParts:
-    """What :meth:`gcl.training.Trainer.step` does, in parts that can be called in any order after one whole step.
+    """What :meth:`gcl.training.trainer.Trainer.step` does, in parts to be called in any order after one whole step.
 
     Args:
         trainer: its weights change as in training.

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
+from gcl.measures.digits import UNKNOWN, shown
 from pipeline.benchmarks.estimate import StageTime, total
-from pipeline.numbers import UNKNOWN, shown
 
 Numbers = Mapping[str, Any]
 

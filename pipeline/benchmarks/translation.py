@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from gcl.config import Params
-from gcl.images import list_images
-from gcl.networks import Generator
-from gcl.translation import translate_folder
+from gcl.images.decoding import list_images
+from gcl.networks.generator import Generator
+from gcl.networks.inference import translate_folder
 from pipeline.benchmarks.settings import drawn_data, drawn_size
 from pipeline.benchmarks.timing import interleaved
-from pipeline.devices import fabric_on_one_device
+from pipeline.running.devices import fabric_on_one_device
 
 IMAGES = 16
 """Enough that starting the threads hardly counts."""

@@ -1,0 +1,252 @@
+"""One image file: decoded to upright, opaque 8-bit RGB whatever it was, and saved as PNG without half-written files.
+
+The content decides, not the suffix: a PNG named .jpg is read, a HEIC named .jpg is not.
+
+| a file that holds | becomes |
+| --- | --- |
+| RGB of 8 bits (JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF) | its pixels |
+| gray, black and white, 2 or 4 bits | three equal channels, black at 0 and white at 255 |
+| a palette | the palette's colours |
+| transparency: a channel, of a palette, one colour | laid on white |
+| 16 bits a channel, gray or colour; 12-bit gray TIFF | scaled by 255/65535 (255/4095) and rounded |
+| 16-bit gray with alpha (PNG), premultiplied alpha (TIFF) | its high bytes, at most one step off |
+| 16 bits of which nothing is brighter than 4095 | the same, nearly black, with a remark |
+| 10 or 12 bits (AVIF) | their high bits |
+| 16-bit colours in separate planes (TIFF) | refused: Pillow misreads them |
+| signed, 32-bit or floating-point pixels (TIFF) | refused: nothing says what is white |
+| a fourth band that is called alpha (TIFF without a profile) | laid on white as transparency, with a remark |
+| bands that are called neither colour nor alpha (TIFF) | the colours, with a remark |
+| other layouts (TIFF) | refused, and the layout is told |
+| CMYK, YCCK; in JPEG inverted, as Adobe stores them | what the inks leave of white, unless a profile says how |
+| YCbCr, Lab (TIFF) | converted; Lab needs no profile |
+| a colour profile that is not sRGB | converted to sRGB; where that is impossible, read as sRGB, with a remark |
+| an EXIF or XMP orientation, 2 to 8 | turned and mirrored upright; damaged EXIF is passed over |
+| several frames or pages (GIF, PNG, WebP, AVIF, TIFF, MPO) | the first, with a remark |
+| more than 178,956,970 pixels | refused, before anything is decoded |
+| anything else, nothing, or only a part | refused with the reason |
+"""
+
+import re
+import warnings
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from gcl.errors import UserError
+from gcl.files import write_whole
+from gcl.images.tiff_layout import describe_layout, layout_of
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
+
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+"""Of Pillow's decoders, those that a file may reach: among the others is one that starts programs."""
+
+WARNING_FILTERS = Lock()
+"""Python has one set of them for all threads."""
+
+FIRST_FRAME = "several frames or pages, the first is used"
+ODD_PROFILE = "a colour profile that does not fit, the colours are read as sRGB"
+NEARLY_BLACK = (
+    "16 bits a channel, but nothing brighter than 4095 of 65535: nearly black; rescale it if it holds 10 or 12 bits"
+)
+ALPHA_BAND = "a fourth band that is called alpha: laid on white as transparency"
+OTHER_BANDS = "bands beside the colours, which are left out"
+"""The remarks that :func:`decode` may make."""
+
+BRIGHTEST_OF_12_BITS = 4095
+
+HEIC = re.compile(rb"....ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)", re.DOTALL)
+"""How such a file begins."""
+
+DEEP_COLOURS = re.compile(r"(RGB|RGBX|RGBA|CMYK);16[LBN]")
+"""Pillow's names for the layouts of 16-bit colours, which end in the byte order: little, big, native."""
+
+DEEP_WITH_HIGH_BYTES = re.compile(r"(LA|RGBa);16[LB]")
+"""Those of 16-bit colours and alpha of which Pillow gives no more than the high bytes."""
+
+OTHER_ORDER = {"L": "B", "B": "L", "N": "B"}
+
+GRAY_STEP = {"L;2": 85, "L;4": 17}
+"""How far two neighbouring grays of 2 and of 4 bits lie apart when they have become 8."""
+
+
+class BadImageError(UserError):
+    """A file that cannot be used as an image, and the reason."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files directly in ``folder``, by name; hidden files and other suffixes are passed over."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """The image at ``path`` as upright, opaque 8-bit RGB. Raises BadImageError."""
+    return decode(path)[0]
+
+
+def decode(path: Path) -> tuple[Image.Image, list[str]]:
+    """Decodes ``path`` fully to upright, opaque 8-bit RGB, with remarks on what of the file that leaves out.
+
+    Raises BadImageError for a file that is empty, truncated, no image, too large or not readable.
+    """
+    # Of metadata that does not matter here, and of images large but below the limit.
+    with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
+        try:
+            if not path.is_file():
+                raise BadImageError(path, "no file, or a link to nothing")
+            if path.stat().st_size == 0:
+                raise BadImageError(path, "empty file")
+            with Image.open(path, formats=FORMATS) as image:
+                return _upright_rgb(image, path)
+        except BadImageError:
+            raise
+        # Decoders raise whatever they stumble over in a damaged file.
+        except Exception as error:
+            raise BadImageError(path, _reason(error, path)) from error
+
+
+def _reason(error: Exception, path: Path) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    with path.open("rb") as stream:
+        is_heic, layout = HEIC.match(stream.read(12)), describe_layout(stream)
+    if not isinstance(error, UnidentifiedImageError):
+        told = f"cannot be decoded: {str(error) or type(error).__name__}"
+        return f"{told} (a TIFF of {layout})" if layout else told
+    if layout:
+        return f"a TIFF of {layout} cannot be read; save it as gray or RGB of 8 or 16 bits"
+    if is_heic:
+        return "a HEIC image, which cannot be read; convert it to JPEG or PNG"
+    return "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
+
+
+def _upright_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
+    # Loading forgets the layout.
+    layout = _layout(image)
+    image.load()
+    remarks = [FIRST_FRAME] if getattr(image, "is_animated", False) else []
+    remarks += _band_remarks(image, layout)
+    opaque = _opaque(_eight_bits(image, layout, path, remarks))
+    # The colours of Lab are what profiles convert to.
+    profile = None if image.mode == "LAB" else image.info.get("icc_profile")
+    try:
+        rgb = _to_srgb(opaque, profile)
+    except (OSError, ImageCms.PyCMSError):
+        rgb = opaque.convert("RGB")
+        remarks.append(ODD_PROFILE)
+    # Or a profile that no longer applies would be saved with the pixels.
+    rgb.info.clear()
+    rgb.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation)
+    ImageOps.exif_transpose(rgb, in_place=True)
+    return rgb, remarks
+
+
+def _layout(image: Image.Image) -> str:
+    """Pillow's name for the order of bits and bytes in the file."""
+    arguments = image.tile[0].args if image.tile else ""
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def _band_remarks(image: Image.Image, layout: str) -> list[str]:
+    """Of a TIFF: its fourth band may be infrared, say, whatever the file calls it."""
+    if image.format != "TIFF":
+        return []
+    remarks = [OTHER_BANDS] if "X" in layout else []
+    if image.mode == "RGBA" and "icc_profile" not in image.info and image.getextrema()[-1][0] < 255:
+        remarks.append(ALPHA_BAND)
+    return remarks
+
+
+def _eight_bits(image: Image.Image, layout: str, path: Path, remarks: list[str]) -> Image.Image:
+    """``image`` with 8 bits a channel and in a mode that Pillow converts from without loss."""
+    tags = getattr(image, "tag_v2", {})
+    if image.mode in ("I", "F"):
+        reason = "signed, 32-bit or floating-point pixels have no fixed white; convert it to 8 or 16 bits"
+        raise BadImageError(path, f"{layout_of(tags)}: {reason}")
+    if image.mode.startswith("I;16"):
+        white = 4095 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 65535
+        pixels = np.asarray(image)[..., None]
+        white_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
+        return _scaled(image, white - pixels if white_is_zero else pixels, white, remarks)
+    if tags.get(ExifTags.Base.PlanarConfiguration) == 2 and max(tags[ExifTags.Base.BitsPerSample]) > 8:
+        raise BadImageError(path, f"{layout_of(tags)} cannot be read; save it with interleaved channels")
+    if DEEP_COLOURS.fullmatch(layout):
+        return _scaled(image, np.asarray(image).astype(np.uint16) << 8 | _low_bytes(path), 65535, remarks)
+    if DEEP_WITH_HIGH_BYTES.fullmatch(layout):
+        brightest = max(high for _, high in image.getextrema()[:-1])
+        remarks += [NEARLY_BLACK] if brightest <= BRIGHTEST_OF_12_BITS >> 8 else []
+    if layout in GRAY_STEP and "transparency" in image.info:
+        # Pillow widens the pixels but not the one gray that is transparent.
+        image.info["transparency"] *= GRAY_STEP[layout]
+    return image
+
+
+def _low_bytes(path: Path) -> np.ndarray:
+    """Of 16-bit colours the low bytes (H, W, C): Pillow keeps the high ones, so it is told the wrong byte order."""
+    with Image.open(path, formats=FORMATS) as image:
+        image.tile = [tile._replace(args=_other_order(tile.args)) for tile in image.tile]
+        return np.asarray(image)
+
+
+def _other_order(arguments: str | tuple) -> tuple:
+    layout, *others = (arguments,) if isinstance(arguments, str) else arguments
+    return (layout[:-1] + OTHER_ORDER[layout[-1]], *others)
+
+
+def _scaled(image: Image.Image, deep: np.ndarray, white: int, remarks: list[str]) -> Image.Image:
+    """``deep`` (H, W, C) from 0 ... ``white`` to 0 ... 255, what of it ``image`` calls transparent laid on white."""
+    colours = deep[..., :3]
+    if white > BRIGHTEST_OF_12_BITS >= colours.max() and image.mode != "CMYK":
+        remarks.append(NEARLY_BLACK)
+    pixels = (deep.astype(np.float32) * 255 / white).round().astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        pixels[(deep == transparent).all(axis=-1)] = 255
+    return Image.frombytes("L" if deep.shape[-1] == 1 else image.mode, image.size, pixels.tobytes())
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Any mode of 8 bits as L, RGB or CMYK, which colour profiles are for; transparency is laid on white."""
+    gray = image.mode in ("1", "L", "LA")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    elif image.mode == "CMYK":
+        return image.copy()
+    return image.convert("L" if gray else "RGB")
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """An image in mode L, RGB or CMYK as sRGB; OSError or PyCMSError if ``profile`` is damaged or for another mode."""
+    if profile is None:
+        return image.convert("RGB")
+    source = ImageCms.ImageCmsProfile(BytesIO(profile))
+    if ImageCms.getProfileDescription(source).startswith("sRGB"):
+        return image.convert("RGB")
+    if source.profile.xcolor_space == "RGB " and image.mode == "L":
+        image = image.convert("RGB")
+    return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+
+
+def save_png(pixels: Image.Image | np.ndarray, path: Path) -> None:
+    """Writes ``pixels`` (an image, or (H, W[, 3]) uint8) to ``path`` at once: never a part of a file."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    encoded = BytesIO()
+    image.save(encoded, format="PNG")
+    write_whole(path, encoded.getvalue())

@@ -1,0 +1,39 @@
+"""A prepared data set: what ``gcl prepare`` wrote, read through one object."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gcl.images.decoding import list_images
+from gcl.images.manifest import Manifest, read_manifest
+
+
+class Prepared:
+    """The ``folder`` of a prepared data set. Nothing is read before it is asked for, and the manifest only once."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Its inventory; UserError if the folder was never prepared."""
+        return read_manifest(self.folder)
+
+    def split(self, name: str) -> Path:
+        """The folder of trainA, trainB, testA or testB."""
+        return self.folder / name
+
+    def images(self, split: str) -> list[Path]:
+        """The images of a split in the order of their names."""
+        return list_images(self.split(split))
+
+    def truth(self, image: Path) -> Path:
+        """The true translation of the test image ``image`` of A, where the manifest says that testB is ``paired``."""
+        return self.split("testB") / image.name
+
+    def masks(self) -> Iterator[np.ndarray]:
+        """The class ids (H, W) of every test image of A, where the manifest says that there are ``masks``."""
+        return (np.asarray(Image.open(path)) for path in list_images(self.folder / "masks"))

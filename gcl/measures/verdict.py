@@ -1,0 +1,77 @@
+"""Is it better than doing nothing? A run's metrics beside the same metrics of the untranslated test images, in words.
+
+A row is one of evaluation.json's: a dictionary with name, value, untranslated, better and, if there is one, note.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gcl.measures.digits import shown
+
+Row = Mapping[str, Any]
+
+MISLEADING = ("psnr", "ssim")
+"""Metrics that are never judged or compared by, by the first part of their names."""
+
+SIDES = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "neither": "neither: 0 is the untouched input",
+}
+"""What ``better`` may say of a metric, as people are told."""
+
+WORSE, BETTER, MIXED, SAME = "worse", "better", "mixed", "no different"
+
+
+class Verdict(NamedTuple):
+    """``word`` is WORSE, BETTER, MIXED or SAME, ``worse`` names the metrics by which doing nothing is better, and
+    ``sentence`` says it all with the numbers."""
+
+    word: str
+    worse: list[str]
+    sentence: str
+
+
+def verdict_on(rows: Iterable[Row]) -> Verdict:
+    """The verdict on one run, from those of ``rows`` that are judged."""
+    judged = [row for row in rows if is_judged(row)]
+    better, worse = [row for row in judged if gain(row) > 0], [row for row in judged if gain(row) < 0]
+    word = (MIXED if worse else BETTER) if better else (WORSE if worse else SAME)
+    sentence = {
+        BETTER: f"Better than doing nothing: the translations score better than the untranslated test images by "
+        f"{_listed(better)}.",
+        WORSE: f"Worse than doing nothing: the untranslated test images score better than their translations by "
+        f"{_listed(worse)}.",
+        MIXED: f"Worse than doing nothing by some metrics: the untranslated test images score better than their "
+        f"translations by {_listed(worse)}, and worse by {_listed(better)}.",
+        SAME: "No different from doing nothing: no metric tells the translations from the untranslated test images.",
+    }[word]
+    cautions = [f"Beware of {row['name']}: {row['note']}." for row in judged if row.get("note")]
+    return Verdict(word, [row["name"] for row in worse], " ".join([sentence, *_disagreement(better, worse), *cautions]))
+
+
+def is_judged(row: Row) -> bool:
+    """Whether a metric can be better or worse than doing nothing: it has a better side and a yardstick."""
+    return row["better"] != "neither" and row["untranslated"] is not None and not misleads(row["name"])
+
+
+def misleads(name: str) -> bool:
+    """Whether the metric ``name`` is one of MISLEADING."""
+    return name.split("_")[0] in MISLEADING
+
+
+def gain(row: Row) -> float:
+    """How far the translations lie on the better side of the untranslated images; negative on the worse one."""
+    difference = row["value"] - row["untranslated"]
+    return -difference if row["better"] == "lower" else difference
+
+
+def _disagreement(better: Sequence[Row], worse: Sequence[Row]) -> list[str]:
+    """FID and KID compare the same sets, and yet may point to opposite sides."""
+    sets = [[row["name"] for row in rows if row["name"].split("_")[0] in ("fid", "kid")] for rows in (better, worse)]
+    return [f"{' and '.join(sets[0] + sets[1])} disagree: look at the pictures."] if all(sets) else []
+
+
+def _listed(rows: Sequence[Row]) -> str:
+    named = [f"{row['name']} ({shown(row['value'])}, untranslated {shown(row['untranslated'])})" for row in rows]
+    return " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))

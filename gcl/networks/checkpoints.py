@@ -1,0 +1,102 @@
+"""A trained model as a folder: generator.safetensors, contrast.safetensors and model.json. No pickles."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import nn
+
+from gcl.config import GeneratorConfig
+from gcl.errors import UserError
+from gcl.files import write_json, write_whole
+from gcl.networks.generator import Generator
+from gcl.networks.weight_checks import State, differences, not_finite
+
+FORMAT = 1
+
+
+def save_generator(folder: Path, generator: nn.Module, description: dict[str, Any]) -> None:
+    """Writes the weights and ``description`` (JSON-ready; its key ``generator`` holds the network's arguments)."""
+    save_weights(generator, folder / "generator.safetensors")
+    write_json(folder / "model.json", {"format": FORMAT, **description})
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Writes the state of ``network`` as safetensors."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_whole(path, save(state))
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """The contents of model.json; UserError where there is none or it is of another format."""
+    path = folder / "model.json"
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{folder}: no model here (model.json is missing); train one with: gcl train") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})") from error
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise UserError(f"{path}: format {found}, this version reads format {FORMAT}")
+    return description
+
+
+def load_generator(folder: Path | str) -> Generator:
+    """Rebuilds the generator of a model folder, on the CPU, in evaluation mode.
+
+    UserError for a folder that holds no model, or weights that are not finite or of another size than its model.json
+    says.
+    """
+    folder = Path(folder)
+    generator = empty_generator(read_description(folder).get("generator"), folder / "model.json")
+    load_weights(generator, folder / "generator.safetensors")
+    return generator.eval()
+
+
+def build_generator(arguments: Any, origin: Path) -> Generator:
+    """A generator of the sizes ``arguments``; UserError, which names ``origin``, if there can be no such generator."""
+    try:
+        return Generator(**GeneratorConfig.model_validate(arguments).model_dump())
+    except ValidationError as error:
+        problems = [".".join(["generator", *map(str, found["loc"])]) + f": {found['msg']}" for found in error.errors()]
+        raise UserError(f"{origin}: no generator can be built from this: {'; '.join(problems)}") from error
+
+
+def empty_generator(arguments: Any, origin: Path) -> Generator:
+    """As :func:`build_generator`, but on the meta device: whatever its sizes, no memory is taken for its weights."""
+    with torch.device("meta"):
+        return build_generator(arguments, origin)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Fills ``network`` from a safetensors file, on the CPU, also one on the meta device.
+
+    UserError if the file is missing, damaged or holds values that are not finite, other names or other shapes: what was
+    expected and what was found.
+    """
+    expected = network.state_dict()
+    _check_header(expected, path)
+    state = load_file(path)
+    if told := not_finite(state):
+        raise UserError(f"{path}: {told}: no model can be made of it; train again or take another")
+    # Assigned, since on the meta device there is nothing to copy into.
+    network.load_state_dict({name: state[name].to(entry.dtype) for name, entry in expected.items()}, assign=True)
+
+
+def _check_header(expected: State, path: Path) -> None:
+    """UserError unless the file holds tensors of the ``expected`` names and shapes; none of them is read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: file is missing") from error
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error})") from error
+    found = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    if told := differences(expected, found):
+        raise UserError(f"{path}: does not hold the weights that were expected: {told}")

@@ -1,0 +1,79 @@
+"""The encoders that there are: frozen networks whose features become the nodes of the graphs.
+
+A new encoder is a function that loads it, and a row in ENCODERS. Importing this module does not import torch, so that
+layers are checked before anything slow begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gcl.networks.plans import SMALL, VGG16, EncoderError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BUNDLED = Path(__file__).parent / "weights" / "encoder.safetensors"
+
+
+@dataclass(frozen=True)
+class EncoderKind:
+    """One encoder.
+
+    Attributes:
+        layers: those that features can be taken from, from the image upwards.
+        load: (chosen layers, local file of weights or None) to the frozen network. It maps images (B, 3, H, W) in
+            [-1, 1] to one (B, C, H', W') for each chosen layer, and has the list ``channels`` of their C.
+    """
+
+    layers: Sequence[str]
+    load: Callable[[Sequence[str], Path | None], nn.Module]
+
+
+def _small(layers: Sequence[str], weights: Path | None) -> nn.Module:
+    """The network bundled with this project, pretrained on procedural textures."""
+    from gcl.networks.vgg import Encoder
+
+    return Encoder(SMALL, layers).load(weights or BUNDLED)
+
+
+def _vgg16(layers: Sequence[str], weights: Path | None) -> nn.Module:
+    """VGG16 with torchvision's ImageNet weights, from torch's hub cache or downloaded into it."""
+    from torchvision.models import VGG16_Weights
+
+    from gcl.networks.published_weights import local_or_published
+    from gcl.networks.vgg import Encoder
+
+    encoder, url = Encoder(VGG16, layers), VGG16_Weights.IMAGENET1K_V1.url
+    return encoder.load(local_or_published(weights, url, "encoder.weights", "encoder.name to small"))
+
+
+ENCODERS = {"small": EncoderKind(SMALL.layers(), _small), "vgg16": EncoderKind(VGG16.layers(), _vgg16)}
+
+
+def check_encoder(name: str, layers: Sequence[str]) -> None:
+    """EncoderError for a name that is not in ENCODERS, and for a layer that the encoder does not have."""
+    if name not in ENCODERS:
+        raise EncoderError(f"encoder.name = {name}: there is no such encoder; there are {', '.join(ENCODERS)}")
+    for layer in layers:
+        if layer not in ENCODERS[name].layers:
+            known = ", ".join(ENCODERS[name].layers)
+            raise EncoderError(f"encoder.layers: encoder.name {name} has no layer {layer}; there are {known}")
+
+
+def load_encoder(name: str, layers: Sequence[str], weights: Path | None = None) -> nn.Module:
+    """The encoder of that ``name`` with its features after the given ``layers``.
+
+    Layers of the VGG family are named relu{block}_{convolution}.
+
+    ``weights`` is a local file to read instead of the published or bundled one: .safetensors, or a state dict that
+    torch.save wrote.
+
+    Raises EncoderError for an unknown name or layer or a file that does not fit, FileNotFoundError for no file,
+    WeightsUnavailable where published weights are neither in a file nor to be downloaded.
+    """
+    check_encoder(name, layers)
+    return ENCODERS[name].load(layers, weights)

@@ -1,0 +1,83 @@
+"""The layers that generator and discriminator share, under the names of the CUT family's public checkpoints.
+
+Down- and upsampling are anti-aliased with fixed binomial filters (Zhang, 2019), as published.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def binomial_filter(channels: int, taps: int) -> Tensor:
+    """The normalised binomial filter, one (1, taps, taps) a channel: [1,2,1] for 3 taps, [1,3,3,1] for 4."""
+    line = torch.tensor({3: [1.0, 2.0, 1.0], 4: [1.0, 3.0, 3.0, 1.0]}[taps])
+    plane = torch.outer(line, line)
+    return (plane / plane.sum()).expand(channels, 1, taps, taps).clone()
+
+
+class ReflectionPad2d(nn.ReflectionPad2d):
+    """As torch's, but in the type of its input also under autocast, which would pad in float32 on a CPU."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the padded images."""
+        with torch.autocast(images.device.type, enabled=False):
+            return super().forward(images)
+
+
+class InstanceNorm2d(nn.Module):
+    """``(x - mean) / sqrt(variance + 1e-5)`` over the positions of every image and channel.
+
+    In the memory format of its input: torch's own turns channels-last tensors over, twice a layer. Of these, images
+    are normalised one after the other, by what normalises a batch: meant for the small batches of this method.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        # On mps the gradients of channels-last batch normalisation are wrong (pytorch#175189).
+        if images.device.type == "mps" or not images.is_contiguous(memory_format=torch.channels_last):
+            return F.instance_norm(images)
+        normalised = [F.batch_norm(image, None, None, training=True) for image in images.split(1)]
+        return torch.cat(normalised) if len(normalised) > 1 else normalised[0]
+
+
+class BlurDownsample(nn.Module):
+    """Blurs with [1,2,1] and keeps every second pixel: (B, C, H, W) -> (B, C, ceil(H/2), ceil(W/2))."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.pad = ReflectionPad2d(1)
+        self.register_buffer("filt", binomial_filter(channels, taps=3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.conv2d(self.pad(images), self.filt, stride=2, groups=images.shape[1])
+
+
+class BlurUpsample(nn.Module):
+    """Doubles height and width with the [1,3,3,1] filter: (B, C, H, W) -> (B, C, 2H, 2W).
+
+    That is linear interpolation, which is computed much faster than the transposed convolution with the filter.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        # An entry of every public checkpoint.
+        self.register_buffer("filt", 4 * binomial_filter(channels, taps=4))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def normalised(convolution: nn.Module, activation: nn.Module) -> list[nn.Module]:
+    return [convolution, InstanceNorm2d(), activation]
+
+
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers of ``network`` are trained."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def initialise(module: nn.Module) -> None:
+    """Xavier with gain 0.02 and zero biases, as published."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.xavier_normal_(module.weight, gain=0.02)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,217 @@
+"""A folder of people's own images -> trainA, trainB, testA, testB of upright 8-bit RGB PNGs, and their manifest.
+
+Images are found in trainA, trainB, testA and testB and in all folders inside them (:mod:`gcl.images.finding`); other
+files and links to folders are passed over with a note. Paths become names:
+``sub/a.jpg`` is stored as ``sub_a.png``; where that name is taken, upper and lower case being the same, by a file that
+comes first in the order of the paths, as ``sub_a_2.png`` and so on, with a note. What the files become is told in
+:mod:`gcl.images.decoding`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain, count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from gcl.config import DataConfig
+from gcl.errors import UserError
+from gcl.images.decoding import SUFFIXES, BadImageError, decode, save_png
+from gcl.images.finding import find_images, passed_over
+from gcl.images.manifest import SPLITS, Entry, Manifest, Skipped, describe, uneven_sizes
+from gcl.images.notes import by_remark, readable, some
+from gcl.sources.parallel import in_parallel
+
+EXPECTED_TREE = """expected:
+  {path}/
+    trainA/   images of the domain to translate from
+    trainB/   images of the domain to translate to
+    testA/    optional; without it a share of trainA is held back
+    testB/    optional; without it a share of trainB is held back"""
+
+FEWEST_TO_TEST = 2
+"""Images of a domain; metrics of sets need a covariance."""
+
+SMALLEST_SIDE = 32
+"""Pixels; below that nothing would be left after the networks' downsampling."""
+
+LONGEST_STEM = 200
+"""Bytes of a stored name before its suffix; file systems take 255 in all, and partial files have longer names."""
+
+Track = Callable[[Iterable, str, int], Iterable]
+"""Passes items on and shows how far they have come, given a description and their number."""
+
+
+class Found(NamedTuple):
+    """An image file: the folder it was found in, its path there in readable characters, and its name when stored."""
+
+    path: Path
+    split: str
+    label: str
+    name: str
+
+
+class Stored(NamedTuple):
+    """What became of a file: the entry of the manifest, and remarks on what of the file was left out."""
+
+    found: Found
+    entry: Entry
+    remarks: list[str]
+
+
+def import_folder(config: DataConfig, source: Path, target: Path, track: Track) -> Manifest:
+    """Stores the images of ``source`` in ``target``, their shorter sides shrunk to ``config.image_size``.
+
+    ``track`` may draw the progress. Without testA or testB a share of the training images is held back. Raises
+    UserError for a missing folder or too few images, and BadImageError for the first unusable file in the order of the
+    paths, unless ``config.on_bad_image`` is skip.
+    """
+    needed, notes = _needed(source), []
+    found = [file for split in needed for file in _find(source, split, notes)]
+    _check_counts(source, needed, found, "; ".join([f"files ending in {' '.join(SUFFIXES)} are read", *notes]))
+    for split in SPLITS:
+        (target / split).mkdir()
+    outcomes = list(track(in_parallel(partial(_store, config, target), found), "importing images", len(found)))
+    stored = [outcome for outcome in outcomes if isinstance(outcome, Stored)]
+    skipped = [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
+    reasons = some([f"{file.split}/{file.name}: {file.reason}" for file in skipped])
+    _check_counts(source, needed, [file.found for file in stored], f"skipped: {reasons}")
+    splits = {split: [file.entry for file in stored if file.found.split == split] for split in SPLITS}
+    notes += _remarks(stored)
+    if skipped:
+        notes.append(f"{len(skipped)} of {len(found)} files were not usable and skipped")
+    for domain in "AB":
+        if f"test{domain}" not in needed:
+            notes.append(_hold_back(config, target, splits, domain))
+    notes += _repetitions(splits)
+    warnings = _leaks(splits) + uneven_sizes(splits)
+    return Manifest(
+        config.source, paired=False, masks=False, splits=splits, notes=notes, warnings=warnings, skipped=skipped
+    )
+
+
+# --- finding -------------------------------------------------------------------------------------------------------
+
+
+def _needed(source: Path) -> dict[str, int]:
+    """The splits that there are, with how many images each must have; UserError if one to train on is missing."""
+    missing = [split for split in ("trainA", "trainB") if not (source / split).is_dir()]
+    if missing:
+        if source.is_file():
+            raise UserError(f"data.path = {source}: a file, not a folder; unpack it, or name a .zip archive")
+        found = f"{' and '.join(missing)} missing" if source.is_dir() else "no such folder"
+        raise UserError(f"data.path = {source}: {found}\n{EXPECTED_TREE.format(path=source)}")
+    tests = {f"test{domain}": FEWEST_TO_TEST for domain in "AB" if (source / f"test{domain}").is_dir()}
+    return {f"train{domain}": 1 if f"test{domain}" in tests else 1 + FEWEST_TO_TEST for domain in "AB"} | tests
+
+
+def _find(source: Path, split: str, notes: list[str]) -> list[Found]:
+    """The images of one split in the order of their paths."""
+    images, others = find_images(source / split)
+    notes += [f"{split}: {note}" for note in passed_over(others)]
+    labels = [readable(path.relative_to(source / split)) for path in images]
+    names = _names(split, labels, notes)
+    return [Found(path, split, label, name) for path, label, name in zip(images, labels, names, strict=True)]
+
+
+def _names(split: str, labels: list[str], notes: list[str]) -> list[str]:
+    """The names that files are stored under, each only once."""
+    names, taken, moved = [], set(), []
+    for label in labels:
+        stem = label.rpartition(".")[0].replace("/", "_").encode()[-LONGEST_STEM:].decode(errors="ignore")
+        candidates = chain([stem], (f"{stem}_{number}" for number in count(2)))
+        free = next(candidate for candidate in candidates if candidate.casefold() not in taken)
+        taken.add(free.casefold())
+        names.append(f"{free}.png")
+        if free != stem:
+            moved.append(f"{label} as {free}.png")
+    if moved:
+        notes.append(f"{split}: {len(moved)} numbered, since their name was taken ({some(moved)})")
+    return names
+
+
+def _check_counts(source: Path, needed: dict[str, int], files: list[Found], hint: str) -> None:
+    """UserError for the first split that has too few ``files``."""
+    counts = Counter(file.split for file in files)
+    for split, fewest in needed.items():
+        if counts[split] < fewest:
+            held_back = f", {FEWEST_TO_TEST} of them to hold back for tests" if fewest > FEWEST_TO_TEST else ""
+            found = f"{counts[split] or 'no'} images here, at least {fewest} needed{held_back}"
+            raise UserError(f"{source / split}: {found}; {hint}")
+
+
+# --- storing -------------------------------------------------------------------------------------------------------
+
+
+def _store(config: DataConfig, target: Path, found: Found) -> Stored | Skipped:
+    """Decodes, shrinks and saves one image; BadImageError if it is unusable and shall not be skipped."""
+    try:
+        image, remarks = decode(found.path)
+        image = _shrink(image, config.image_size, found.path)
+    except BadImageError as error:
+        if config.on_bad_image == "stop":
+            raise
+        return Skipped(found.split, found.label, error.reason)
+    save_png(image, target / found.split / found.name)
+    return Stored(found, describe(found.name, image), remarks)
+
+
+def _shrink(image: Image.Image, size: int | None, path: Path) -> Image.Image:
+    """Scales the shorter side down to ``size``; never enlarges. BadImageError if the image is too small."""
+    shorter = min(image.size)
+    if shorter < SMALLEST_SIDE:
+        raise BadImageError(path, f"{image.width}x{image.height} pixels; at least {SMALLEST_SIDE} a side are needed")
+    if size is None or shorter == size:
+        return image
+    if shorter < size:
+        reason = f"smaller than data.image_size {size}; use larger images or a smaller data.image_size"
+        raise BadImageError(path, f"{image.width}x{image.height} pixels, {reason}")
+    return image.resize([max(size, round(side * size / shorter)) for side in image.size], Image.Resampling.LANCZOS)
+
+
+def held_back(images: int, share: float) -> int:
+    """How many of a domain's training ``images`` become its tests where there are none."""
+    return min(max(round(images * share), FEWEST_TO_TEST), images - 1)
+
+
+def _hold_back(config: DataConfig, target: Path, splits: dict[str, list[Entry]], domain: str) -> str:
+    """Moves a random share of a domain's training images, at least FEWEST_TO_TEST, to its tests; tells how many."""
+    train, test = f"train{domain}", f"test{domain}"
+    images = splits[train]
+    number = held_back(len(images), config.test_share)
+    held = set(np.random.default_rng(config.seed).permutation(len(images))[:number].tolist())
+    splits[test] = [images[index] for index in sorted(held)]
+    splits[train] = [entry for index, entry in enumerate(images) if index not in held]
+    for entry in splits[test]:
+        (target / train / entry.name).rename(target / test / entry.name)
+    return f"no {test}: held back {number} of {train} (data.seed {config.seed})"
+
+
+# --- what there is to tell -----------------------------------------------------------------------------------------
+
+
+def _remarks(stored: list[Stored]) -> list[str]:
+    by_split = {split: [(f.found.label, f.remarks) for f in stored if f.found.split == split] for split in SPLITS}
+    return [f"{split}: {note}" for split, files in by_split.items() for note in by_remark(files)]
+
+
+def _repetitions(splits: dict[str, list[Entry]]) -> list[str]:
+    spare = {split: len(entries) - len({entry.sha256 for entry in entries}) for split, entries in splits.items()}
+    return [f"{split}: {number} repeat another image of it" for split, number in spare.items() if number]
+
+
+def _leaks(splits: dict[str, list[Entry]]) -> list[str]:
+    """Test images whose very pixels were trained on."""
+    warnings = []
+    for train, test in (("trainA", "testA"), ("trainB", "testB")):
+        trained = {entry.sha256: entry.name for entry in splits[train]}
+        both = [f"{entry.name} = {trained[entry.sha256]}" for entry in splits[test] if entry.sha256 in trained]
+        if both:
+            warnings.append(
+                f"{len(both)} of {len(splits[test])} images of {test} are in {train} too, which invalidates the "
+                f"numbers; take them out of one of the two ({some(both)})"
+            )
+    return warnings

@@ -1,0 +1,92 @@
+"""The training loop: steps, one record for each, and losses that are no longer finite."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from gcl.config import TrainConfig
+from gcl.errors import UserError
+from gcl.images.batches import UnpairedImages, batches
+from gcl.training.gan_losses import SATURATED
+from gcl.training.trainer import Trainer
+
+
+@dataclass
+class Record:
+    """What one step reports: ``losses`` are means since the last record, None between two log lines."""
+
+    step: int
+    losses: dict[str, float] | None
+    saturated: bool = False
+
+
+def train(
+    trainer: Trainer,
+    pairs: UnpairedImages,
+    config: TrainConfig,
+    start: int = 0,
+    state: Mapping[str, Any] | None = None,
+) -> Iterator[Record]:
+    """Runs steps up to ``config.steps``, one :class:`Record` each; the caller may look at the trainer in between.
+
+    With ``start`` steps done before and the trainer's ``state`` after them, goes on from there. UserError where losses
+    are no longer finite, before anything is written down of that step or a later one. Between the steps that something
+    is written down of nothing waits for the device, but for what ``16-mixed`` itself asks of it.
+    """
+    fabric = trainer.fabric
+    place = fabric.global_rank, fabric.world_size
+    loader = batches(pairs, config.batch_size, config.workers, start, *place, fabric.device.type == "cuda")
+    loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+    for step, (a, b) in enumerate(loader, start=start + 1):
+        # Only now: to draw the first batch takes a number from torch's random generator.
+        if step == start + 1 and state is not None:
+            trainer.load_state(state)
+        trainer.window.append(_averaged(trainer.step(a, b), fabric))
+        yield _record(trainer, step, pairs, config)
+    if start == config.steps:
+        trainer.load_state(state)
+
+
+def _record(trainer: Trainer, step: int, pairs: UnpairedImages, config: TrainConfig) -> Record:
+    """What the loop tells of ``step``; UserError if the window holds losses that are not finite."""
+    if all(step % every for every in (config.log_every, config.sample_every, config.save_every, config.steps)):
+        return Record(step, losses=None)
+    names, losses = list(trainer.window[0]), _table(trainer.window)
+    if trainer.fabric.is_global_zero:
+        _check_finite(step, names, losses, pairs, config)
+    if step % config.log_every and step != config.steps:
+        return Record(step, losses=None)
+    trainer.window.clear()
+    means = dict(zip(names, losses.mean(dim=0).tolist(), strict=True))
+    return Record(step, means, saturated=means["discriminator"] < SATURATED)
+
+
+def _averaged(losses: Mapping[str, Tensor], fabric: Fabric) -> dict[str, Tensor]:
+    """The means over all processes; nothing waits for them."""
+    means = fabric.all_reduce(torch.stack([loss.float() for loss in losses.values()]))
+    return dict(zip(losses, means, strict=True))
+
+
+def _table(window: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """The losses (steps, names) of the window, in one transfer from the device."""
+    return torch.stack([torch.stack(list(losses.values())) for losses in window]).cpu()
+
+
+def _check_finite(step: int, names: Sequence[str], losses: Tensor, pairs: UnpairedImages, config: TrainConfig) -> None:
+    """UserError for the first row of ``losses`` (steps, names), of which ``step`` is the last, that is not finite."""
+    diverged = (~losses.isfinite()).any(dim=1).nonzero().flatten().tolist()
+    if not diverged:
+        return
+    first = step - len(losses) + 1 + diverged[0]
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, losses[diverged[0]].tolist(), strict=True))
+    batch = len(pairs) // config.steps
+    indices = range((first - 1) * batch, first * batch)
+    files = ", ".join(str(pairs.file(domain, index)) for index in indices for domain in (0, 1))
+    raise UserError(
+        f"step {first}: the training diverged ({shown}) at {files}; lower train.generator_lr, "
+        "train.discriminator_lr or the weight of the contrast, or use train.precision 32-true"
+    )

@@ -1,0 +1,184 @@
+"""One training step: everything that changes while a model is trained, and nothing about files."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from gcl.config import TrainConfig
+from gcl.training.gan_losses import discriminator_loss, generator_loss
+
+
+class Trainer:
+    """Generator, discriminator and contrast with their optimisers, on the device and precision of ``fabric``.
+
+    Args:
+        fabric: decides device, precision and processes.
+        generator, discriminator: the two networks.
+        contrast: (inputs, outputs) -> (loss, numbers to log); its trainable layers learn with the generator's rate.
+        weight: lambda, the contrast's weight beside the GAN loss; 0 leaves it out.
+        identity_term: whether the contrast also compares b with G(b).
+        config: learning rates, schedule and average.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        contrast: nn.Module,
+        weight: float,
+        identity_term: bool,
+        config: TrainConfig,
+    ):
+        self.fabric, self.contrast, self.weight, self.identity_term = fabric, contrast, weight, identity_term
+        rates = {"generator": config.generator_lr, "discriminator": config.discriminator_lr}
+        networks = {"generator": generator, "discriminator": discriminator}
+        if weight > 0:
+            networks["contrast"], rates["contrast"] = contrast, config.generator_lr
+        if config.channels_last:
+            for network in networks.values():
+                network.to(memory_format=torch.channels_last)
+        optimizers = {name: _adam(network, rates[name], config.betas) for name, network in networks.items()}
+        prepared = {name: fabric.setup(networks[name], optimizers[name]) for name in networks}
+        self.networks = {name: network for name, (network, _) in prepared.items()}
+        self.optimizers = {name: optimizer for name, (_, optimizer) in prepared.items()}
+        self.schedules = [
+            torch.optim.lr_scheduler.LambdaLR(optimizer, _constant_then_linear(config))
+            for optimizer in optimizers.values()
+        ]
+        self.average = _average(generator, config.average_decay)
+        self.window: list[dict[str, Tensor]] = []
+        """The losses of the steps since the last record with losses."""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss of the window is not finite; waits for the device."""
+        return not all(torch.stack(list(losses.values())).isfinite().all() for losses in self.window)
+
+    @property
+    def translator(self) -> nn.Module:
+        """The generator to translate with: its moving average where one is kept."""
+        return self.average.module if self.average is not None else self.networks["generator"].module
+
+    def state(self) -> dict[str, Any]:
+        """Everything that further steps depend on, as dictionaries and lists of tensors and numbers."""
+        return {
+            "weights": {name: network.state_dict() for name, network in self._learners().items()},
+            "average": self.average.state_dict() if self.average is not None else None,
+            "moments": {name: optimizer.state_dict()["state"] for name, optimizer in self.optimizers.items()},
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "window": self.window,
+            "random": {"cpu": torch.get_rng_state(), "cuda": self._cuda_random_state()},
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Goes back to where :meth:`state` was taken; the next step is then bit for bit the one that followed it."""
+        for name, network in self._learners().items():
+            network.load_state_dict(state["weights"][name])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        for name, optimizer in self.optimizers.items():
+            _load_moments(optimizer.optimizer, state["moments"][name])
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)
+            for group, rate in zip(schedule.optimizer.param_groups, schedule.get_last_lr(), strict=True):
+                group["lr"] = rate
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        device = self.fabric.device
+        self.window = [{name: loss.to(device) for name, loss in losses.items()} for losses in state["window"]]
+        torch.set_rng_state(state["random"]["cpu"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state["random"]["cuda"], device)
+
+    def _cuda_random_state(self) -> Tensor | None:
+        return torch.cuda.get_rng_state(self.fabric.device) if self.fabric.device.type == "cuda" else None
+
+    def _learners(self) -> dict[str, nn.Module]:
+        """What learns: of the contrast only its own layers, not the frozen encoder."""
+        modules = {name: network.module for name, network in self.networks.items()}
+        return modules | ({"contrast": self.contrast.loss} if "contrast" in modules else {})
+
+    def step(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
+        """One update of everything from images (B, 3, H, W) of both domains; the losses stay on the device."""
+        y, identity = self._translate(a, b)
+        losses = self._update_discriminator(y.detach(), b)
+        losses |= self._update_generator(a, b, y, identity)
+        for schedule in self.schedules:
+            schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.networks["generator"].module)
+        return losses
+
+    def _translate(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor | None]:
+        generator = self.networks["generator"]
+        if self.identity_term and self.weight > 0:
+            y, identity = generator(torch.cat([a, b])).split([len(a), len(b)])
+            return y, identity
+        return generator(a), None
+
+    def _update_discriminator(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
+        discriminator, optimizer = self.networks["discriminator"], self.optimizers["discriminator"]
+        scores = discriminator(torch.cat([fake, real]))
+        loss = discriminator_loss(*scores.split([len(fake), len(real)]))
+        optimizer.zero_grad()
+        self.fabric.backward(loss)
+        optimizer.step()
+        return {"discriminator": loss.detach()}
+
+    def _update_generator(self, a: Tensor, b: Tensor, y: Tensor, identity: Tensor | None) -> dict[str, Tensor]:
+        discriminator = self.networks["discriminator"].requires_grad_(False)
+        with self.fabric.no_backward_sync(discriminator):
+            adversarial = generator_loss(discriminator(y))
+        discriminator.requires_grad_(True)
+        losses, total = {"generator_gan": adversarial.detach()}, adversarial
+        if self.weight > 0:
+            inputs, outputs = (a, y) if identity is None else (_side_by_side(a, b), _side_by_side(y, identity))
+            contrast, numbers = self.networks["contrast"](inputs, outputs)
+            total = total + self.weight * contrast
+            losses |= {"contrast": contrast.detach(), **numbers}
+        learners = [self.optimizers[name] for name in ("generator", "contrast") if name in self.optimizers]
+        for optimizer in learners:
+            optimizer.zero_grad()
+        self.fabric.backward(total)
+        for optimizer in learners:
+            optimizer.step()
+        return losses
+
+
+def _side_by_side(a: Tensor, b: Tensor) -> Tensor:
+    """``a_0, b_0, a_1, b_1, ...``: the images of one process stay one stretch of those of all, as patches are drawn."""
+    return torch.stack([a, b], dim=1).flatten(0, 1)  # (B, 2, 3, H, W) -> (2B, 3, H, W)
+
+
+def _adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(trained, lr=rate, betas=betas, fused=True)
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Fills in the optimizer's moments, laid out in memory like their parameters: the fused step relies on it."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    placed = {}
+    for index, saved in moments.items():
+        parameter = parameters[int(index)]
+        placed[int(index)] = {
+            name: torch.empty_like(parameter, dtype=value.dtype).copy_(value) if value.dim() else value
+            for name, value in saved.items()
+        }
+    optimizer.load_state_dict({"state": placed, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _constant_then_linear(config: TrainConfig):
+    """The factor on the learning rate by step: 1 for ``constant_share`` of the steps, then linearly to 0."""
+    constant = round(config.steps * config.constant_share)
+    decaying = max(config.steps - constant, 1)
+    return lambda step: min(1.0, (config.steps - step) / decaying)
+
+
+def _average(generator: nn.Module, decay: float) -> AveragedModel | None:
+    return AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay > 0 else None

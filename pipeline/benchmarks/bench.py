@@ -1,0 +1,82 @@
+"""`gcl bench`: what this machine needs for the parts of an experiment, and for the whole of one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.table import Table
+
+from gcl.config import Params
+from gcl.errors import UserError
+from gcl.files import write_json
+from pipeline.benchmarks.estimate import estimate, total
+from pipeline.benchmarks.evaluation import measure_evaluation
+from pipeline.benchmarks.graph_loss import measure_graph_loss
+from pipeline.benchmarks.machine import describe_machine
+from pipeline.benchmarks.settings import published
+from pipeline.benchmarks.startup import measure_startup
+from pipeline.benchmarks.step import measure_step
+from pipeline.benchmarks.tables import (
+    estimate_table,
+    evaluation_table,
+    graph_loss_table,
+    startup_table,
+    step_table,
+    translation_table,
+)
+from pipeline.benchmarks.translation import measure_translation
+from pipeline.console import announce, console
+from pipeline.running.devices import one_device
+
+BUSY = 0.5
+"""Load from which on to warn: every operation waits for all its threads, so one other process slows down everything."""
+
+
+def bench(params: Params, parts: Sequence[str], output: Path | None) -> None:
+    """Measures ``parts``, shows a table of each and writes all numbers to the JSON file ``output``."""
+    device = one_device(params.train.accelerator)
+    settings = {"params.yaml": params, "published": published(params)}
+    measurements: dict[str, tuple[Callable[[], object], Callable[..., Table]]] = {
+        "graph-loss": (lambda: measure_graph_loss(device), graph_loss_table),
+        "step": (lambda: {name: measure_step(setting) for name, setting in settings.items()}, step_table),
+        "translation": (
+            lambda: {name: measure_translation(setting) for name, setting in settings.items()},
+            translation_table,
+        ),
+        "evaluation": (lambda: measure_evaluation(params), evaluation_table),
+        "startup": (measure_startup, startup_table),
+    }
+    results: dict[str, object] = _machine(params, output)
+    for name in parts:
+        measure, table = measurements[name]
+        announce(f"measuring: {name} ...")
+        results[name] = measure()
+        console.print(table(results[name]))
+    _write(results, output)
+
+
+def bench_estimate(params: Params, prepared: Path, output: Path | None) -> None:
+    """Estimates how long `dvc repro` takes with ``params``, shows it and writes it to the JSON file ``output``."""
+    results = _machine(params, output)
+    rows = estimate(params, prepared)
+    console.print(estimate_table(rows))
+    _write({**results, "estimate": [asdict(row) for row in rows], "total": total(rows)}, output)
+
+
+def _machine(params: Params, output: Path | None) -> dict[str, object]:
+    """The machine, shown; UserError now rather than after the measuring, if ``output`` has no folder."""
+    if output is not None and not output.resolve().parent.is_dir():
+        raise UserError(f"{output}: there is no folder {output.parent} to write to")
+    if output is not None and output.is_dir():
+        raise UserError(f"{output} is a folder; name a .json file")
+    machine = describe_machine(one_device(params.train.accelerator))
+    announce(", ".join(f"{key} {value}" for key, value in machine.items() if key != "versions"))
+    if machine["load"] > BUSY:
+        announce(f"warning: load {machine['load']:.1f} in the last minute; beside other work times come out too long")
+    return {"machine": machine}
+
+
+def _write(results: dict[str, object], output: Path | None) -> None:
+    if output is not None:
+        write_json(output, results)
+        announce(f"written: {output}")

@@ -1,0 +1,1 @@
+"""The two reports: their templates, figures and tables."""

@@ -1,0 +1,178 @@
+"""The pictures of both reports: sample strip, curves, the shared graph of one image, and metrics by variant."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from gcl.contrast.graph_loss import GraphContrastiveLoss, PatchGraph
+from gcl.images.pixels import to_signed, to_tensor
+
+INCHES, DOTS = 1.25, 120
+"""Of one thumbnail: its side, and dots an inch."""
+
+LETTER = 0.09
+"""Inches that a letter of a label takes."""
+
+MEANING = {
+    "discriminator": "discriminator (least squares)",
+    "generator_gan": "generator against discriminator",
+    "contrast": "contrastive loss",
+    "graph_density": "edges in the graphs, share of all",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One metric: ``by_seed`` are its values by variant, ``intervals`` surround their means, None where none is known.
+
+    ``title`` names the metric, ``note`` what the intervals are. The first variant is the one to compare with.
+    """
+
+    title: str
+    note: str
+    by_seed: Mapping[str, Sequence[float]]
+    intervals: Mapping[str, tuple[float, float] | None]
+
+
+def draw_samples(rows: dict[str, Sequence[Path]], target: Path) -> None:
+    """One labelled row of thumbnails an entry of ``rows``, columns belonging together."""
+    columns = max(len(paths) for paths in rows.values())
+    labels = LETTER * max(map(len, rows))
+    figure = Figure(figsize=(INCHES * columns + labels, INCHES * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes, (label, paths) in zip(grid, rows.items(), strict=True):
+        for place in axes[len(paths) :]:
+            place.set_axis_off()
+        for place, path in zip(axes, paths, strict=False):
+            _show(place, to_tensor(path))
+        axes[0].set_ylabel(label, rotation="horizontal", horizontalalignment="right", verticalalignment="center")
+    _save(figure, target)
+
+
+def draw_curves(curves: pd.DataFrame, target: Path) -> None:
+    """One panel a column of ``curves`` over its column ``step``."""
+    names = [name for name in curves.columns if name != "step"]
+    figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.plot(curves["step"], curves[name], marker="." if len(curves) < 10 else None)
+        axes.set_title(MEANING.get(name, name), fontsize=9)
+        axes.set_xlabel("step", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.set_ylim(bottom=0)
+    _save(figure, target)
+
+
+def draw_metrics(panels: Sequence[Panel], target: Path) -> None:
+    """Small multiples: a panel a metric, a row a variant, a dot a seed, a tick the mean, a bar its interval."""
+    variants = list(panels[0].by_seed)
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    width = 2.1 * columns + LETTER * max(map(len, variants))
+    figure = Figure(figsize=(width, (1.0 + 0.22 * len(variants)) * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    grid[0, 0].set_yticks(range(len(variants)), variants)
+    grid[0, 0].set_ylim(len(variants) - 0.5, -0.5)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _draw_panel(axes, panel)
+    _save(figure, target)
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    for place, (variant, seeds) in enumerate(panel.by_seed.items()):
+        if not seeds:
+            continue
+        if place == 0:
+            axes.axvline(np.mean(seeds), color="gray", linewidth=0.8)
+        if panel.intervals[variant] is not None:
+            axes.plot(panel.intervals[variant], [place, place], color="C0", linewidth=2, solid_capstyle="butt")
+        axes.plot(np.mean(seeds), place, marker="|", markersize=9, markeredgewidth=2, color="C0")
+        axes.scatter(seeds, [place] * len(seeds), s=12, color="black", linewidths=0, alpha=0.6, zorder=3)
+    axes.set_title(panel.title, fontsize=8)
+    axes.set_xlabel(panel.note, fontsize=7)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.tick_params(axis="x", labelsize=7)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.grid(axis="y", linewidth=0.3)
+    axes.set_axisbelow(True)
+
+
+@torch.no_grad()
+def draw_graph(encoder: torch.nn.Module, loss: GraphContrastiveLoss, pair: Sequence[Path], target: Path) -> None:
+    """The graph of the last encoder layer for one input and its translation (two files).
+
+    From the left: the input with the patch nearest to its middle, and that patch's neighbours; the same places on the
+    translation; and the nodes that each pooling level kept.
+    """
+    images = [to_tensor(path) for path in pair]
+    features = [encoder(to_signed(image).unsqueeze(0)) for image in images]
+    _, graphs = loss(*features)
+    graph, shape = graphs[-1], features[0][-1].shape[-2:]
+    places = _pixel_places(graph.ids[0], shape, images[0].shape[-2:])  # (N, 2), x and y
+    middle = np.array(images[0].shape[:0:-1]) / 2
+    chosen = int(np.linalg.norm(places - middle, axis=1).argmin())
+
+    titles = ("input: a patch and its neighbours", "translation: the same places")
+    figure = Figure(figsize=(3.2 * (3 if graph.kept else 2), 3.5), layout="constrained")
+    axes = figure.subplots(1, 3 if graph.kept else 2)
+    for place, image, title in zip(axes, images, titles, strict=False):
+        _show(place, image)
+        _draw_neighbours(place, places, graph, chosen)
+        place.set_title(title, fontsize=10)
+    if graph.kept:
+        _show(axes[2], images[0])
+        _draw_kept(axes[2], places, graph)
+        axes[2].set_title("the nodes that pooling kept", fontsize=10)
+    _save(figure, target)
+
+
+def _draw_neighbours(axes: Axes, places: np.ndarray, graph: PatchGraph, chosen: int) -> None:
+    neighbours = graph.adjacency[0, chosen].bool().numpy()
+    neighbours[chosen] = False
+    for place in places[neighbours]:
+        axes.plot(*zip(places[chosen], place, strict=True), color="white", linewidth=0.5, alpha=0.6)
+    axes.scatter(*places.T, s=6, color="black", linewidths=0, alpha=0.5)
+    axes.scatter(*places[neighbours].T, s=14, color="gold", edgecolors="black", linewidths=0.4)
+    axes.scatter(*places[chosen], s=90, color="red", marker="s", edgecolors="white")
+    axes.set_xlabel(
+        f"{neighbours.sum()} of {len(places) - 1} patches; graph density {graph.density.item():.2f}",
+        fontsize=8,
+    )
+
+
+def _draw_kept(axes: Axes, places: np.ndarray, graph: PatchGraph) -> None:
+    axes.scatter(*places.T, s=6, color="black", linewidths=0, alpha=0.5)
+    for level, kept in enumerate(graph.kept, start=1):
+        filled = "red" if level == 1 else "none"
+        axes.scatter(*places[kept[0].numpy()].T, s=18 * level, facecolors=filled, edgecolors="white")
+    counts = " -> ".join(str(kept.shape[1]) for kept in graph.kept)
+    axes.set_xlabel(f"{len(places)} nodes -> {counts}", fontsize=8)
+
+
+def _pixel_places(ids: Tensor, shape: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """The centres, in pixels of an image of ``size``, of flat positions ``ids`` (N,) in a map of ``shape``."""
+    # Pooling drops the last pixels of sides that it cannot halve, so the stride is a whole number.
+    stride = size[0] // shape[0]
+    rows, columns = (ids // shape[1]).numpy(), (ids % shape[1]).numpy()
+    return np.stack([columns + 0.5, rows + 0.5], axis=1) * stride - 0.5
+
+
+def _show(axes: Axes, image: Tensor) -> None:
+    """Draws (3, H, W) uint8 without ticks."""
+    axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _save(figure: Figure, target: Path) -> None:
+    # The version of matplotlib, which it would write into the file, is no part of the result.
+    figure.savefig(target, dpi=DOTS, metadata={"Software": None})

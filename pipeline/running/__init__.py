@@ -1,0 +1,1 @@
+"""What every stage runs on: devices and processes, signals, resuming, and the folders of a run."""

@@ -1,0 +1,109 @@
+"""One training by several processes: the first leads and does whatever else there is, the others train along."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from gcl.config import Params, TrainConfig
+from gcl.errors import UserError
+from gcl.training.building import build_trainer, training_pairs
+from gcl.training.loop import Record, train
+from gcl.training.trainer import Trainer
+from pipeline.running.devices import launch, make_fabric
+from pipeline.running.stopping import ignore_signals
+
+BROKEN_CONNECTION = ("Connection closed", "Connection reset", "Broken pipe", "Socket closed", "Timed out")
+"""What torch says of a process that is gone, where Fabric did not start it; there is no exception class for it."""
+
+
+def on_all_devices(config: TrainConfig, prepared: Path, work: Callable[[Fabric], None]) -> None:
+    """Starts a process for every device and calls ``work`` in the first; the others join the trainings it begins.
+
+    UserError if a process is lost; then none is left behind.
+    """
+    fabric = make_fabric(config)
+    if fabric.local_rank:
+        # The first process decides when to stop, and saves before.
+        ignore_signals()
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    with _ending_the_others(fabric):
+        launch(fabric)
+        if fabric.is_global_zero:
+            work(fabric)
+            fabric.broadcast(None)
+        else:
+            _follow(fabric, prepared)
+
+
+def begin_training(
+    fabric: Fabric, params: Params, prepared: Path, start: int, state: dict[str, Any] | None
+) -> tuple[Trainer, Iterator[Record]]:
+    """The trainer of ``params`` and the records of its steps after ``start``, from its ``state`` then.
+
+    The processes that train along begin as well.
+    """
+    fabric.broadcast((params, start, state))
+    return _training(fabric, params, prepared, start, state)
+
+
+def _training(
+    fabric: Fabric, params: Params, prepared: Path, start: int, state: dict[str, Any] | None
+) -> tuple[Trainer, Iterator[Record]]:
+    trainer = build_trainer(params, fabric)
+    pairs = training_pairs(params.train, prepared, fabric.world_size)
+    return trainer, train(trainer, pairs, params.train, start, state)
+
+
+def _follow(fabric: Fabric, prepared: Path) -> None:
+    while (begun := fabric.broadcast(None)) is not None:
+        params, start, state = begun
+        _, records = _training(fabric, params, prepared, start, state)
+        for _ in records:
+            pass
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process soon after its parent, even where it waits for others on a device."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+@contextmanager
+def _ending_the_others(fabric: Fabric) -> Iterator[None]:
+    """Whatever ends the block, no process that Fabric started outlives it; UserError if one was lost."""
+    others: list[Popen] = getattr(fabric.strategy.launcher, "procs", [])
+    try:
+        yield
+    except RuntimeError as error:
+        ended = _ended(others)
+        broken = fabric.world_size > 1 and any(words in str(error) for words in BROKEN_CONNECTION)
+        if not ended and not broken:
+            raise
+        which = f"process {ended}" if ended else "another process"
+        raise UserError(
+            f"{which} of the training ended, and so do the others; the same command goes on from the last state"
+        ) from error
+    finally:
+        if sys.exception() is not None:
+            for process in others:
+                process.kill()
+        for process in others:
+            process.wait()
+
+
+def _ended(others: Sequence[Popen]) -> str:
+    """Which of the ``others`` failed, with their status."""
+    # The connection breaks before the process is seen to have ended.
+    deadline = time.monotonic() + 2
+    while others and all(process.poll() is None for process in others) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return ", ".join(f"{rank} (status {other.returncode})" for rank, other in enumerate(others, 1) if other.returncode)

@@ -1,0 +1,73 @@
+"""One stage a variant of the ablation: train, translate and evaluate it, once a seed."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from gcl.config import Params
+from gcl.errors import UserError
+from gcl.files import replaced_folder
+from gcl.images.manifest import read_manifest
+from gcl.locks import only_writer
+from pipeline.console import announce
+from pipeline.running.code import code_digest
+from pipeline.stages.evaluate import run_evaluation
+from pipeline.stages.train import run_training
+from pipeline.stages.translate import translate
+from pipeline.stages.variants import seed_folder
+
+FINGERPRINT = "fingerprint"
+"""The file in a finished seed's folder that tells what it was made from."""
+
+
+def run_ablation(
+    fabric: Fabric, params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool = False
+) -> None:
+    """Fills ``target``/seed_N for every seed of the variant ``name``.
+
+    Seeds that an earlier call finished stay and an unfinished training is gone on from, unless ``restart``. The first
+    seed of the variant ``main`` is the main run's, which other stages make. Called as
+    :func:`pipeline.stages.train.run_training` is.
+    """
+    if name not in params.ablate.variants:
+        known = ", ".join(params.ablate.variants) or "none"
+        raise UserError(f"no variant {name} in ablate.variants of params.yaml; there are: {known}")
+    variant = params.variant(name)
+    folders = {seed: seed_folder(target, seed) for seed in params.seeds_of(name)}
+    with only_writer(target):
+        target.mkdir(parents=True, exist_ok=True)
+        for old in set(target.glob("seed_*")) - set(folders.values()):
+            shutil.rmtree(old)
+        for seed, folder in folders.items():
+            if restart:
+                shutil.rmtree(folder, ignore_errors=True)
+            _run(fabric, variant.with_seed(seed), name, prepared, folder, unfinished / f"{name}_seed_{seed}", restart)
+
+
+def _run(
+    fabric: Fabric, params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool
+) -> None:
+    made_from = _fingerprint(params, read_manifest(prepared).sha256)
+    if _finished(target, made_from):
+        announce(f"{name}, seed {params.train.seed}: finished before")
+        return
+    announce(f"{name}, seed {params.train.seed}:")
+    with replaced_folder(target) as folder:
+        model, translated, run_file = folder / "model", folder / "translated", folder / "run.json"
+        run_training(fabric, params, prepared, model, folder, run_file, unfinished, name, restart)
+        translate(params.train.accelerator, model, prepared / "testA", translated)
+        run_evaluation(params, prepared, translated, folder, run_file, name)
+        (folder / FINGERPRINT).write_text(made_from + "\n", encoding="utf-8")
+
+
+def _finished(folder: Path, made_from: str) -> bool:
+    file = folder / FINGERPRINT
+    return file.is_file() and file.read_text(encoding="utf-8").strip() == made_from
+
+
+def _fingerprint(params: Params, data: str) -> str:
+    """SHA-256 of all that decides a seed's results: parameters, data, and the code that counts."""
+    return hashlib.sha256(json.dumps([params.read(), data, code_digest("ablate")]).encode()).hexdigest()

@@ -1,0 +1,217 @@
+"""Stage: what the main run and its variants left -> reports/ablation.md and its pictures. Same inputs, same bytes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context, rcParamsDefault
+
+from gcl.config import MAIN, Params
+from gcl.files import replaced_folder, write_json, write_whole
+from gcl.images.decoding import list_images
+from gcl.images.manifest import Manifest, read_manifest
+from gcl.measures.digits import UNKNOWN, rounded, shown
+from gcl.measures.statistics import RESAMPLES, Estimate, bootstrap_interval, chance_apart
+from gcl.measures.verdict import MIXED, SIDES, WORSE, Verdict, verdict_on
+from gcl.training.gan_losses import SATURATED
+from pipeline.console import announce
+from pipeline.pages.figures import Panel, draw_metrics, draw_samples
+from pipeline.pages.rendering import code, render, text
+from pipeline.pages.runs import Metric, Run, Runs, find_runs, read_metrics
+
+IMAGES = 6
+"""Test images that are shown through all variants."""
+
+
+def compare(params: Params, prepared: Path, translated: Path, run_file: Path, ablations: Path, reports: Path) -> None:
+    """Writes ``reports``/ablation.md, the pictures in ``reports``/ablation, and the means alone as ablation.json.
+
+    The main setting's first run lies in ``reports``, ``translated`` and ``run_file``, all other runs in ``ablations``.
+    """
+    manifest = read_manifest(prepared)
+    runs = find_runs(params, Run(reports, translated, run_file), ablations)
+    metrics = read_metrics(runs)
+    verdicts, shown_metrics = _verdicts(runs, metrics), [metric for metric in metrics if not metric.misleads]
+    compared = _compared(verdicts, shown_metrics)
+    page = _page(params, manifest, runs, metrics, verdicts, compared)
+    panels = [_panel(metric, params.evaluate.seed, metric in compared) for metric in shown_metrics]
+    # A matplotlibrc of the user's must not change the bytes.
+    with replaced_folder(reports / "ablation") as pictures, rc_context(rcParamsDefault):
+        draw_metrics(panels, pictures / "metrics.png")
+        draw_samples(_strip(runs, prepared, manifest), pictures / "translations.png")
+    write_whole(reports / "ablation.md", f"{page}\n".encode())
+    write_json(reports / "ablation.json", _means(runs, metrics))
+    announce(f"ablation: {reports / 'ablation.md'}")
+
+
+def _verdicts(runs: Runs, metrics: Sequence[Metric]) -> dict[str, Verdict]:
+    """On every variant, by its means over the seeds."""
+    rows = [metric.rows() for metric in metrics]
+    return {variant: verdict_on([of[variant] for of in rows if variant in of]) for variant in runs}
+
+
+def _compared(verdicts: Mapping[str, Verdict], metrics: Sequence[Metric]) -> list[Metric]:
+    """Those that variants are compared by: among failures, a smaller one says nothing about the settings."""
+    if all(verdict.word == WORSE for verdict in verdicts.values()):
+        return []
+    return [metric for metric in metrics if not metric.hopeless]
+
+
+def _page(
+    params: Params,
+    manifest: Manifest,
+    runs: Runs,
+    metrics: Sequence[Metric],
+    verdicts: Mapping[str, Verdict],
+    compared: Sequence[Metric],
+) -> str:
+    known = [metric for metric in metrics if not metric.misleads]
+    main, table = runs[MAIN][0], _table(params, runs, known, verdicts, compared)
+    by_image = [metric for metric in compared if metric.name in main.per_image]
+    return render(
+        "ablation.md.j2",
+        params=params,
+        main=MAIN,
+        manifest=manifest,
+        images=manifest.counts()["testA"],
+        seeds=params.seeds,
+        header=list(table),
+        rows=list(zip(*table.values(), strict=True)),
+        compared=compared,
+        hopeless=[metric.name for metric in known if metric.hopeless],
+        notes={metric.name: metric.note for metric in known if metric.note},
+        chance=shown(100 * chance_apart(len(params.seeds))),
+        by_image=[metric.name for metric in by_image],
+        judged_by_image=any(metric.judged for metric in by_image),
+        left_out=[metric.name for metric in metrics if metric.misleads],
+        resamples=RESAMPLES,
+        saturated=SATURATED,
+        density=shown(main.curves["graph_density"].iloc[-1]) if "graph_density" in main.curves else None,
+    )
+
+
+def _table(
+    params: Params,
+    runs: Runs,
+    metrics: Sequence[Metric],
+    verdicts: Mapping[str, Verdict],
+    compared: Sequence[Metric],
+) -> dict[str, list[str]]:
+    """Columns by their heads: a cell a variant, then the two yardsticks."""
+    changes = params.ablate.variants
+    columns = {
+        "variant": [*(_label(variant, changes.get(variant, {})) for variant in runs), "untranslated A", "real B"],
+        "beside doing nothing": [*(_beside_nothing(verdicts[variant]) for variant in runs), UNKNOWN, UNKNOWN],
+    }
+    for metric in metrics:
+        cells = [_cell(metric, variant, params.evaluate.seed, metric in compared) for variant in runs]
+        head = f"`{metric.name}`<br>{SIDES[metric.better]}"
+        columns[head] = [*cells, shown(metric.untranslated), shown(metric.real)]
+    columns["training time"] = [*_times(runs), UNKNOWN, UNKNOWN]
+    columns["saturated"] = [*(_saturated(of, params.seeds) for of in runs.values()), UNKNOWN, UNKNOWN]
+    return columns
+
+
+def _means(runs: Runs, metrics: Sequence[Metric]) -> dict[str, dict[str, float]]:
+    """Every variant's metrics, six digits each, for `dvc metrics diff`."""
+    return {
+        variant: {
+            metric.name: rounded(estimate.mean)
+            for metric in metrics
+            if not metric.misleads and (estimate := metric.estimates[variant]) is not None
+        }
+        for variant in runs
+    }
+
+
+def _label(variant: str, changes: Mapping[str, Any]) -> str:
+    """The name and what it changes, written as in params.yaml."""
+    settings = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
+    return f"{code(variant)}<br>{text(', '.join(settings)) or 'params.yaml as it is'}"
+
+
+def _beside_nothing(verdict: Verdict) -> str:
+    if verdict.word == MIXED:
+        return f"mixed: worse by {', '.join(f'`{name}`' for name in verdict.worse)}"
+    return f"**{verdict.word}**" if verdict.word == WORSE else verdict.word
+
+
+def _cell(metric: Metric, variant: str, seed: int, compared: bool) -> str:
+    """Mean and spread over the seeds; below them, where it says something, the difference to the main setting."""
+    estimate, main = metric.estimates[variant], metric.estimates[MAIN]
+    if estimate is None:
+        return UNKNOWN
+    value = _spread(estimate)
+    if variant == MAIN or main is None or not compared:
+        return value
+    mark = " †" if len(estimate.by_seed) > 1 and estimate.apart_from(main) else ""
+    if estimate.by_image is not None and main.by_image is not None:
+        difference = estimate.by_image - main.by_image
+        low, high = bootstrap_interval(difference, seed)
+        return f"{value}<br>{_signed(difference.mean())} [{_signed(low)}, {_signed(high)}]{mark}"
+    return f"{value}<br>{_signed(estimate.mean - main.mean)}{mark}" if len(estimate.by_seed) > 1 else value
+
+
+def _times(runs: Runs) -> list[str]:
+    times = [[run.training_seconds for run in of] for of in runs.values()]
+    unit, seconds = ("min", 60) if max(chain(*times)) >= 1000 else ("s", 1)
+    return [f"{_spread(Estimate([time / seconds for time in of], None))} {unit}" for of in times]
+
+
+def _saturated(runs: Sequence[Run], seeds: Sequence[int]) -> str:
+    """The seeds whose discriminator did."""
+    found = [str(seed) for run, seed in zip(runs, seeds, strict=True) if run.curves["discriminator"].min() < SATURATED]
+    return f"**seed {', '.join(found)}**" if found else "no"
+
+
+def _panel(metric: Metric, seed: int, compared: bool) -> Panel:
+    yardsticks = {"untranslated": metric.untranslated, "real": metric.real}
+    known = [f"{name} {shown(value)}" for name, value in yardsticks.items() if value is not None]
+    return Panel(
+        f"{metric.name}\n{SIDES[metric.better]}\n{', '.join(known)}",
+        _note(metric) if compared else "no intervals: nothing is compared",
+        {variant: [] if estimate is None else estimate.by_seed for variant, estimate in metric.estimates.items()},
+        {variant: _interval(estimate, seed) if compared else None for variant, estimate in metric.estimates.items()},
+    )
+
+
+def _note(metric: Metric) -> str:
+    """What :func:`_interval` is."""
+    known = [estimate for estimate in metric.estimates.values() if estimate is not None]
+    if any(estimate.by_image is not None for estimate in known):
+        return "bar: 95 % over test images"
+    if any(estimate.deviation is not None for estimate in known):
+        return "bar: ± standard deviation over seeds"
+    return "one seed: no interval"
+
+
+def _interval(estimate: Estimate | None, seed: int) -> tuple[float, float] | None:
+    if estimate is None:
+        return None
+    if estimate.by_image is not None:
+        return bootstrap_interval(estimate.by_image, seed)
+    if estimate.deviation is not None:
+        return estimate.mean - estimate.deviation, estimate.mean + estimate.deviation
+    return None
+
+
+def _strip(runs: Runs, prepared: Path, manifest: Manifest) -> dict[str, list[Path]]:
+    """The same test images, spread evenly over the test set, through the first run of every variant."""
+    images = list_images(prepared / "testA")
+    places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
+    inputs = [images[place] for place in places]
+    rows = {"input (A)": inputs}
+    rows |= {variant: [of[0].translation(path.stem) for path in inputs] for variant, of in runs.items()}
+    return rows | ({"truth (B)": [prepared / "testB" / path.name for path in inputs]} if manifest.paired else {})
+
+
+def _spread(estimate: Estimate) -> str:
+    mean = shown(estimate.mean)
+    return mean if estimate.deviation is None else f"{mean} ± {estimate.deviation:.3g}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}" if value else "0"

@@ -1,0 +1,103 @@
+"""Stage 1: the chosen source -> data/prepared/{trainA,trainB,testA,testB} and a manifest."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from gcl.config import DataConfig
+from gcl.errors import UserError
+from gcl.files import replaced_folder
+from gcl.images.decoding import BadImageError, save_png
+from gcl.images.manifest import SPLITS, Entry, Manifest, describe
+from gcl.sources.archives import unpack
+from gcl.sources.folder import import_folder
+from gcl.sources.parallel import in_parallel
+from gcl.sources.public_datasets import DATASETS
+from gcl.sources.scenes import draw_mask, draw_scene
+from pipeline.console import announce, progress_bar
+from pipeline.params import repository_root
+from pipeline.running.downloads import fetch
+
+DOWNLOADS = Path("data/downloads")
+"""Where archives lie, also for the clones of DVC's experiments."""
+
+FIRST_SCENE = {"trainA": 0, "trainB": 1_000_000, "testA": 2_000_000, "testB": 2_000_000}
+"""Where each split's scenes begin: the training splits share no scene, the test splits share all."""
+
+
+def prepare(config: DataConfig, target: Path) -> Manifest:
+    """Fills ``target`` anew; a failure leaves whatever was there as it was.
+
+    UserError for what cannot be used, and for a disk that is full or may not be written.
+    """
+    try:
+        with replaced_folder(target) as folder:
+            manifest = _draw(config, folder) if config.source == "scenes" else _import(config, folder)
+            manifest.save(folder)
+    except OSError as error:
+        raise UserError(f"{target} could not be filled, and is as it was before: {error}") from error
+    counts = ", ".join(f"{split} {count}" for split, count in manifest.counts().items())
+    announce(f"prepared {counts} in {target} (data {manifest.sha256[:12]})")
+    for note in manifest.notes:
+        announce(f"note: {note}")
+    for warning in manifest.warnings:
+        announce(f"WARNING: {warning}")
+    return manifest
+
+
+def _draw(config: DataConfig, folder: Path) -> Manifest:
+    counts = {"trainA": config.scenes_train, "trainB": config.scenes_train}
+    counts |= {"testA": config.scenes_test, "testB": config.scenes_test}
+    for name in (*SPLITS, "masks"):
+        (folder / name).mkdir()
+    jobs = [(split, index) for split in SPLITS for index in range(counts[split])]
+    drawn = in_parallel(partial(_draw_one, config, folder), jobs)
+    entries = list(progress_bar(drawn, "drawing scenes", len(jobs)))
+    splits = {split: [entry for (of, _), entry in zip(jobs, entries, strict=True) if of == split] for split in SPLITS}
+    return Manifest("scenes", paired=True, masks=True, splits=splits)
+
+
+def _draw_one(config: DataConfig, folder: Path, job: tuple[str, int]) -> Entry:
+    split, index = job
+    scene, name = FIRST_SCENE[split] + index, f"scene_{index:05d}.png"
+    image = Image.fromarray(draw_scene(config.seed, scene, split[-1], config.image_size))
+    save_png(image, folder / split / name)
+    if split == "testA":
+        save_png(draw_mask(config.seed, scene, config.image_size), folder / "masks" / name)
+    return describe(name, image)
+
+
+def _import(config: DataConfig, folder: Path) -> Manifest:
+    try:
+        if config.source != "folder":
+            archive = fetch(DATASETS[config.source], _anchored(config.mirror), repository_root() / DOWNLOADS)
+        elif config.path.suffix.lower() == ".zip" and config.path.is_file():
+            archive = config.path
+        else:
+            return import_folder(config, config.path, folder, progress_bar)
+        return _import_archive(config, archive, folder)
+    except BadImageError as error:
+        raise UserError(f"{error}\n(data.on_bad_image: skip leaves such files out and lists them)") from error
+
+
+def _import_archive(config: DataConfig, archive: Path, folder: Path) -> Manifest:
+    """What ``archive`` holds, itself or in one of its folders. The messages name the archive, which stays."""
+    unpacked = folder / "unpacked"
+    unpack(archive, unpacked, progress_bar)
+    inside = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
+    source = next((path for path in inside if (path / "trainA").is_dir()), unpacked)
+    try:
+        manifest = import_folder(config, source, folder, progress_bar)
+    except BadImageError as error:
+        raise BadImageError(archive / error.path.relative_to(unpacked), error.reason) from error
+    except UserError as error:
+        raise UserError(str(error).replace(str(unpacked), str(archive))) from error
+    shutil.rmtree(unpacked)
+    return manifest
+
+
+def _anchored(mirror: str | None) -> str | None:
+    """A path is one in the original repository, also inside the clone of a DVC experiment; an address stays."""
+    return mirror if mirror is None or "://" in mirror else str(repository_root() / mirror)

@@ -1,0 +1,88 @@
+"""Stage 5: what the other stages left -> reports/report.md and its figures. Same inputs, same bytes."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from matplotlib import rc_context, rcParamsDefault
+
+from gcl.config import GraphConfig, Params
+from gcl.contrast.graph_loss import GraphContrastiveLoss
+from gcl.errors import UserError
+from gcl.files import replaced_folder, write_whole
+from gcl.images.decoding import list_images
+from gcl.images.manifest import Manifest, read_manifest
+from gcl.measures.verdict import SIDES, verdict_on
+from gcl.networks.checkpoints import load_weights, read_description
+from gcl.networks.encoders import load_encoder
+from pipeline.console import announce
+from pipeline.pages.figures import draw_curves, draw_graph, draw_samples
+from pipeline.pages.rendering import existing, render
+from pipeline.params import flatten
+
+SAMPLES = 8
+"""Test images in the report's sample grid."""
+
+SHOWN = 2
+"""Which of them the graph is drawn for."""
+
+
+def write_report(params: Params, prepared: Path, model: Path, translated: Path, reports: Path) -> None:
+    """Writes ``reports``/report.md and the pictures in ``reports``/figures."""
+    manifest, description = read_manifest(prepared), read_description(model)
+    if "method" not in description:
+        raise UserError(f"{model}: this model was not trained here, so there is no training to report; run: gcl train")
+    curves = pd.read_csv(existing(reports / "curves.csv", "gcl train"))
+    results = json.loads(existing(reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8"))
+    graph = GraphConfig.model_validate(description["graph"]) if description["method"] == "gcl" else None
+    inputs = list_images(prepared / "testA")
+    # A matplotlibrc of the user's must not change the bytes.
+    with replaced_folder(reports / "figures") as figures, rc_context(rcParamsDefault):
+        draw_samples(_sample_rows(inputs[:SAMPLES], prepared, translated, manifest), figures / "samples.png")
+        draw_curves(curves, figures / "curves.png")
+        if graph and graph.weight > 0:
+            _draw_method(params, graph, model, inputs[min(SHOWN, len(inputs) - 1)], translated, figures / "graph.png")
+    text = render(
+        "report.md.j2",
+        params=_shown_params(params, description),
+        graph=graph,
+        manifest=manifest,
+        counts=manifest.counts(),
+        last=curves.iloc[-1].to_dict(),
+        lowest_discriminator=curves["discriminator"].min(),
+        results=results,
+        verdict=verdict_on(results),
+        sides=SIDES,
+        versions=description["versions"] | {"matplotlib": version("matplotlib")},
+        threads=description["threads"],
+    )
+    write_whole(reports / "report.md", text.encode())
+    announce(f"report: {reports / 'report.md'}")
+
+
+def _sample_rows(inputs: list[Path], prepared: Path, translated: Path, manifest: Manifest) -> dict[str, list[Path]]:
+    rows = {"input (A)": inputs, "translation": [translated / f"{path.stem}.png" for path in inputs]}
+    real = prepared / "testB"
+    if manifest.paired:
+        return rows | {"truth (B)": [real / path.name for path in inputs]}
+    return rows | {"real B": list_images(real)[: len(inputs)]}
+
+
+def _draw_method(params: Params, graph: GraphConfig, model: Path, image: Path, translated: Path, target: Path) -> None:
+    """The trained graph at work on one test image, with patches drawn by the training's seed."""
+    encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
+    loss = GraphContrastiveLoss(encoder.channels, **graph.loss_arguments)
+    load_weights(loss, model / "contrast.safetensors")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(params.train.seed)
+        draw_graph(encoder, loss, (image, translated / f"{image.stem}.png"), target)
+
+
+def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]:
+    """Flat parameters, those of the training as it was; of a path only its last part, which no machine owns."""
+    flat = flatten(params.model_dump(include=set(params.read())))
+    trained = flatten({section: values for section, values in description.items() if section in dict(params)})
+    return {key: value.name if isinstance(value, Path) else value for key, value in (flat | trained).items()}

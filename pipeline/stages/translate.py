@@ -1,0 +1,117 @@
+"""Stage 3: model and testA -> translated images of the same names. Also on its own, for any image or folder."""
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import get_args
+
+from lightning_fabric import Fabric
+
+from gcl.config import Precision
+from gcl.errors import UserError
+from gcl.files import MARKER, replaced_folder
+from gcl.images.decoding import SUFFIXES
+from gcl.images.finding import find_images, passed_over
+from gcl.images.notes import by_remark, readable
+from gcl.networks.checkpoints import load_generator, read_description
+from gcl.networks.generator import Generator
+from gcl.networks.inference import NotFiniteError, Translation, translate_file, translate_folder, translated_names
+from pipeline.console import announce, progress_bar
+from pipeline.running.devices import fabric_on_one_device
+
+
+def translate(accelerator: str, model: Path, source: Path, target: Path) -> None:
+    """Translates the image ``source``, or every image in that folder, nested or not, into ``target``.
+
+    In the precision that the model was trained in, float32 where it does not say.
+
+    A failure leaves nothing half-done. UserError, and nothing touched, where ``target`` would take the place of an
+    input or of anything that this stage did not write.
+    """
+    if not source.exists():
+        raise UserError(f"{source}: no such file or folder")
+    generator, precision = load_generator(model), _trained_precision(model)
+    fabric = fabric_on_one_device(accelerator, precision)
+    try:
+        if source.is_dir():
+            _translate_all(generator, source, target, fabric)
+        else:
+            _translate_one(generator, source, target, fabric)
+    except NotFiniteError as error:
+        raise UserError(f"{error}, by {model} in precision {precision}; nothing is written") from error
+
+
+def _trained_precision(model: Path) -> str:
+    """The precision in its model.json, float32 where there is none; UserError if it is unknown."""
+    known = get_args(Precision)
+    match read_description(model):
+        case {"train": {"precision": precision}}:
+            if precision not in known:
+                raise UserError(f"{model / 'model.json'}: train.precision {precision!r} is none of {', '.join(known)}")
+            return precision
+    return "32-true"
+
+
+def _translate_one(generator: Generator, source: Path, target: Path, fabric: Fabric) -> None:
+    """``target`` is a new .png file, or a folder to put one of the same name into."""
+    is_file = target.suffix.lower() in SUFFIXES and not target.is_dir()
+    if is_file and target.suffix.lower() != ".png":
+        raise UserError(f"{target}: translations are written as PNG; name a .png file or a folder")
+    written = target if is_file else target / f"{source.stem}.png"
+    # Also true of a link, wherever it leads.
+    if os.path.lexists(written):
+        raise UserError(f"{written} exists already and is not overwritten; remove it or write somewhere else")
+    translation = translate_file(generator, source, written, fabric.device, fabric.autocast)
+    announce(f"translated 1 image: {written}")
+    _announce_notes(_remarks([translation], source.parent))
+
+
+def _translate_all(generator: Generator, source: Path, target: Path, fabric: Fabric) -> None:
+    images, others = find_images(source)
+    _check_apart(source, images, target)
+    _check_only_ours(target)
+    with replaced_folder(target) as folder:
+        _write_names(folder / MARKER, translated_names(images, source))
+        with closing(translate_folder(generator, source, folder, fabric.device, fabric.autocast)) as written:
+            translations = list(progress_bar(written, "translating", len(images)))
+    announce(f"translated {len(images)} {'image' if len(images) == 1 else 'images'}: {target}")
+    _announce_notes([*passed_over(others), *_remarks(translations, source)])
+
+
+def _remarks(translations: Sequence[Translation], source: Path) -> list[str]:
+    return by_remark((readable(image.relative_to(source)), remarks) for _, image, remarks in translations)
+
+
+def _announce_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        announce(f"note: {note}")
+
+
+def _check_apart(source: Path, images: Sequence[Path], target: Path) -> None:
+    """UserError if an image, or what a link to one leads to, lies in ``target``, or that lies among the images."""
+    if any(path.resolve().is_relative_to(target.resolve()) for path in images):
+        raise UserError(f"{target} holds the images to translate; write somewhere else")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"{target} lies in {source}, among the images to translate; write somewhere else")
+
+
+def _check_only_ours(target: Path) -> None:
+    """UserError if ``target`` holds a file that is not on the list which an earlier translation left in it."""
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file; name a folder")
+    listed = {MARKER, *_read_names(target / MARKER)}
+    for path in target.rglob("*"):
+        if (path.is_symlink() or not path.is_dir()) and path.relative_to(target).as_posix() not in listed:
+            raise UserError(f"{path}: gcl translate did not write this file; move it or name another folder")
+
+
+# File names may hold bytes that are no text.
+def _write_names(marker: Path, names: Sequence[Path]) -> None:
+    text = "".join(f"{name.as_posix()}\n" for name in names)
+    marker.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def _read_names(marker: Path) -> list[str]:
+    """The files that the translation which left ``marker`` wrote; other stages leave an empty one."""
+    return marker.read_text(encoding="utf-8", errors="surrogateescape").split("\n") if marker.is_file() else []

@@ -1,0 +1,207 @@
+"""What a stage tells of its run: one experiment a data set, one run a training with its evaluation.
+
+What the store misses waits in a journal until :mod:`pipeline.tracking.sync` brings it in.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+
+from gcl.config import Params
+from gcl.files import write_whole
+from gcl.images.manifest import Manifest
+from pipeline.console import announce
+from pipeline.params import flatten
+from pipeline.tracking.journal import Event, Journal
+from pipeline.tracking.run_names import run_name
+from pipeline.tracking.store import FAILED, FINISHED, IMAGE_TAGS, Store, first_line, image_files, tracking_uri, twice
+from pipeline.tracking.sync import replay
+
+SLOW_SECONDS, SLOW_SHARE = 30.0, 0.1
+"""A store is too slow once a run has waited for it longer than these seconds and this share of its age."""
+
+LOCK_PATIENCE = 60.0
+"""Seconds for another process that brings in what an earlier stage left."""
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What a later stage continues a run by: our key, and MLflow's id unless the run never reached its store."""
+
+    key: str
+    run_id: str | None
+
+
+class Run:
+    """One MLflow run that a stage writes to.
+
+    Tracking never stops an experiment. All events go to a journal first and from there to the store. At the first fault
+    of the store a run says so once and sends nothing more; the journal stays. A fault of the journal is told once too.
+    """
+
+    def __init__(self, identity: Mapping[str, Any], saved: SavedRun | None = None):
+        """Continues ``saved`` if the store has it, else starts a run; ``identity`` is that of :func:`run_identity`."""
+        self.key, self.run_id = (uuid4().hex, None) if saved is None else (saved.key, saved.run_id)
+        self._journal, self._keeping = Journal(self.key), True
+        self._sending, self._started, self._waited = True, time.monotonic(), 0.0
+        beginning = {**_event("run"), **identity, "key": self.key, "run_id": self.run_id}
+        self._earlier: list[Event] = []
+        with self._surviving():
+            # What a stage whose store was away, or one that was killed, left behind.
+            self._earlier = self._journal.open(LOCK_PATIENCE)
+        self._keep(beginning)
+        self._store = self._attempt(Store)
+        self.run_id = self._attempt(lambda: self._begin(beginning)) or self.run_id
+        self._waited = 0.0
+
+    @property
+    def saved(self) -> SavedRun:
+        """What a later stage, or a later call of this one, continues the run by."""
+        return SavedRun(self.key, self.run_id)
+
+    def last_step(self, metric: str) -> int:
+        """The last step that the store or, while it is away, the journal has of ``metric``; 0 without one."""
+        kept = [e["step"] for e in self._earlier if e["kind"] == "metrics" and metric in e["values"]]
+        stored = self._attempt(lambda: self._store.last_step(self.run_id, metric))
+        return max([stored or 0, *kept])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Tags beside those of the run's identity."""
+        self._record(_event("tags", values=dict(tags)))
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Nested sections as flat ``section.key`` parameters."""
+        self._record(_event("params", values={key: str(value) for key, value in flatten(params).items()}))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Several metrics of one step at once."""
+        self._record(_event("metrics", values=dict(metrics), step=step))
+
+    def log_image(self, pixels: np.ndarray, key: str, step: int) -> None:
+        """``pixels`` (H, W, 3) uint8, shown by step under ``key``."""
+        event = _event("files", into="images")
+        name = f"{key}+step+{step}+timestamp+{step}+{self.key}"
+        with self._surviving(), TemporaryDirectory() as folder:
+            self._record(event, image_files(pixels, name, Path(folder)))
+        self.set_tags(IMAGE_TAGS)
+
+    def log_file(self, path: Path, into: str) -> None:
+        """A file under the artifact folder ``into``."""
+        self._record(_event("files", into=into), [path])
+
+    def end(self, status: str) -> None:
+        """Closes the run."""
+        self._record(_event("end", status=status))
+        with self._surviving():
+            self._journal.close(done=self._sending)
+
+    def _begin(self, beginning: Event) -> str:
+        run_id = replay(self._store, self._journal, self._earlier) if self._earlier else self.run_id
+        return self._store.begin({**beginning, "run_id": run_id})
+
+    def _record(self, event: Event, files: Sequence[Path] = ()) -> None:
+        self._keep(event, files)
+        self._attempt(lambda: self._store.add(self.run_id, event, files))
+
+    def _keep(self, event: Event, files: Sequence[Path] = ()) -> None:
+        if self._keeping:
+            with self._surviving():
+                self._journal.append(event, files)
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Nothing of the journal may stop the experiment, neither a full disk nor a damaged file."""
+        try:
+            yield
+        except Exception as error:
+            if self._keeping:
+                announce(f"warning: the run can no longer be kept in {self._journal.folder}: {first_line(error)}")
+            self._keeping = False
+
+    def _attempt(self, action: Callable[[], Any]) -> Any:
+        if not self._sending:
+            return None
+        begun = time.monotonic()
+        age = begun - self._started
+        if self._waited > SLOW_SECONDS + SLOW_SHARE * age:
+            return self._go_offline(f"too slow: waited {self._waited:.0f} of {age:.0f} s")
+        try:
+            return twice(action)
+        # Whatever a store or a server may raise: MLflow's, SQLAlchemy's and requests' errors have no common base.
+        except Exception as error:
+            return self._go_offline(first_line(error))
+        finally:
+            self._waited += time.monotonic() - begun
+
+    def _go_offline(self, reason: str) -> None:
+        self._sending = False
+        kept = f"all of it is kept in {self._journal.folder}, and `gcl sync-tracking` brings it in later"
+        announce(
+            f"warning: no MLflow tracking from here on, the run itself goes on: {tracking_uri()}: {reason}"
+            + (f"; {kept}" if self._keeping else "")
+        )
+
+
+@contextmanager
+def tracked(identity: Mapping[str, Any], saved: SavedRun | None = None) -> Iterator[Run]:
+    """A run that ends as finished, or as failed if the block raises."""
+    run, status = Run(identity, saved), FAILED
+    try:
+        yield run
+        status = FINISHED
+    finally:
+        run.end(status)
+
+
+def run_identity(params: Params, manifest: Manifest, variant: str) -> dict[str, Any]:
+    """Name, experiment and tags of a run: one experiment a data set, whichever stage asks."""
+    dataset = params.data.path.resolve().name if params.data.source == "folder" else params.data.source
+    seed = str(params.train.seed)
+    tags = {"variant": variant, "seed": seed, "data.hash": manifest.sha256, **_revision_tags()}
+    return {"name": run_name(params, variant), "dataset": dataset, "tags": tags}
+
+
+def save_run(run: Run, run_file: Path, training_seconds: float) -> None:
+    """Keeps what differs from one call to the next among the stage's outputs: how long it took, and what continues
+    the run, so that it is known when DVC restores them."""
+    run_file.parent.mkdir(parents=True, exist_ok=True)
+    contents = {**asdict(run.saved), "training_seconds": round(training_seconds, 1)}
+    write_whole(run_file, (json.dumps(contents) + "\n").encode())
+
+
+def saved_run(run_file: Path) -> SavedRun | None:
+    """What :func:`save_run` kept; None without a whole file. Runs from before there were keys go by their id."""
+    try:
+        contents = json.loads(run_file.read_text(encoding="utf-8"))
+        run_id = contents.get("run_id")
+        return SavedRun(UUID(contents.get("key", run_id)).hex, run_id)
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _event(kind: str, **contents: Any) -> Event:
+    return {"kind": kind, "time": time.time_ns() // 1_000_000, **contents}
+
+
+def _revision_tags() -> dict[str, str]:
+    """The git revision, and the DVC experiment where there is one."""
+    tags = {"git.commit": _git_revision(), "dvc.exp": os.environ.get("DVC_EXP_NAME", "")}
+    return {key: value for key, value in tags.items() if value}
+
+
+def _git_revision() -> str:
+    if shutil.which("git") is None:
+        return ""
+    answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip()

@@ -1,0 +1,164 @@
+"""The MLflow store that runs land in. The only module with mlflow.
+
+It is SQLite at the root of the repository unless MLFLOW_TRACKING_URI says otherwise. DVC_ROOT names that root also in
+the throw-away clones of ``dvc exp run --temp`` and ``--queue``, whose runs so land in the same store.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, Metric, Param, RunStatus, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.tracking.multimedia import compress_image_size
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES, MLFLOW_RUN_NAME
+from PIL import Image
+
+from gcl.errors import UserError
+from pipeline.params import repository_root
+from pipeline.tracking.journal import Event
+
+# It reports every table of a new store at INFO.
+logging.getLogger("alembic").setLevel(logging.WARNING)
+# It does so too, and logs hundreds of lines for an error that it raises as well.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+PATIENCE = 3.0
+"""Seconds for a tracking server to accept a connection."""
+
+# By itself MLflow asks a dead server again for minutes. Its retries would also make a run again whose answer got lost;
+# `twice` looks for it first.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+STATUSES = RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED, RunStatus.RUNNING
+FINISHED, FAILED, KILLED, RUNNING = map(RunStatus.to_string, STATUSES)
+
+KEY_TAG = "gcl.key"
+"""The tag by which a run is found whose id never arrived."""
+
+IMAGE_TAGS = {MLFLOW_LOGGED_IMAGES: "True"}
+"""What MLflow shows the images of a run by."""
+
+
+class Store:
+    """The store, or any error if it cannot be had. What it was told once it may be told again, without a change."""
+
+    def __init__(self):
+        server = urlsplit(tracking_uri())
+        if server.scheme in ("http", "https"):
+            port = server.port or {"http": 80, "https": 443}[server.scheme]
+            socket.create_connection((server.hostname, port), timeout=PATIENCE).close()
+        self._client = MlflowClient(tracking_uri())
+
+    def answer(self) -> None:
+        """Any error if it does not: a server that hangs accepts connections all the same."""
+        self._client.search_experiments(max_results=1)
+
+    def begin(self, beginning: Event) -> str:
+        """The id of the run that ``beginning`` tells of: a new one if the store has none of that id or key."""
+        run_id = beginning["run_id"]
+        if run_id is None or not self._is_active(run_id):
+            experiment, key = self._experiment(beginning["dataset"]), beginning["key"]
+            found = self._client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'")
+            if not found:
+                tags = {**beginning["tags"], KEY_TAG: key, MLFLOW_RUN_NAME: beginning["name"]}
+                return self._client.create_run(experiment, beginning["time"], tags).info.run_id
+            run_id = found[0].info.run_id
+        self._client.update_run(run_id, RUNNING)
+        return run_id
+
+    def add(self, run_id: str, event: Event, files: Sequence[Path]) -> None:
+        """One event of a run."""
+        match event["kind"]:
+            case "params":
+                self._client.log_batch(run_id, params=[Param(*entry) for entry in event["values"].items()])
+            case "tags":
+                self._client.log_batch(run_id, tags=[RunTag(*entry) for entry in event["values"].items()])
+            case "metrics":
+                moment = event["time"], event["step"]
+                self._client.log_batch(run_id, metrics=[Metric(*entry, *moment) for entry in event["values"].items()])
+            case "files":
+                for path in files:
+                    self._client.log_artifact(run_id, str(path), event["into"])
+            case "end":
+                self._client.set_terminated(run_id, event["status"], event["time"])
+            case unknown:
+                raise UserError(f"events of the kind {unknown} are unknown to this version")
+
+    def last_step(self, run_id: str, metric: str) -> int:
+        """The last step of a run's metric; 0 without one."""
+        return max((point.step for point in self._client.get_metric_history(run_id, metric)), default=0)
+
+    def _is_active(self, run_id: str) -> bool:
+        """Whether the store, which may be another one by now, has the run."""
+        try:
+            return self._client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return False
+            raise
+
+    def _experiment(self, dataset: str) -> str:
+        experiment = self._client.get_experiment_by_name(dataset)
+        if experiment is None:
+            return self._client.create_experiment(dataset, artifact_location=_artifact_location(dataset))
+        if experiment.lifecycle_stage == LifecycleStage.DELETED:
+            self._client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
+
+
+def _import_database() -> None:
+    """What MLflow would import at the first run: seconds in which a signal could not be answered well."""
+    if urlsplit(tracking_uri()).scheme == "sqlite":
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def tracking_uri() -> str:
+    """Where runs are stored: MLFLOW_TRACKING_URI, or mlflow.db at the repository root."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    prefix, file = uri[:10], uri[10:]
+    # A relative file would lie in the working directory, which may be a passing clone.
+    return f"{prefix}{repository_root() / file}" if prefix == "sqlite:///" else uri
+
+
+def image_files(pixels: np.ndarray, name: str, folder: Path) -> list[Path]:
+    """Writes what MlflowClient.log_image would: ``pixels`` whole and small. Its own names end at random, so that an
+    image that is sent again would be there twice."""
+    image = Image.fromarray(pixels)
+    files = {folder / f"{name}.png": image, folder / f"{name}+compressed.webp": compress_image_size(image)}
+    for path, picture in files.items():
+        picture.save(path)
+    return list(files)
+
+
+def twice(action: Callable[[], Any]) -> Any:
+    """The result of ``action``, which may fail once."""
+    try:
+        return action()
+    except Exception:
+        return action()
+
+
+def first_line(error: Exception) -> str:
+    """What an error has to say, or its name; of an error in a database what the database says."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _artifact_location(dataset: str) -> str | None:
+    """A server decides itself where artifacts go; those of a local store lie at the repository root."""
+    if urlsplit(tracking_uri()).scheme in ("http", "https", "databricks"):
+        return None
+    return (repository_root() / "mlartifacts" / dataset).as_uri()
+
+
+_import_database()
