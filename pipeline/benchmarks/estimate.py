@@ -25,6 +25,7 @@ from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.startup import import_seconds
 from pipeline.benchmarks.timing import interleaved, wait_for
 from pipeline.running.devices import fabric_on_one_device, make_fabric
+from pipeline.variants import seeds_of, variant_of
 
 IMAGES = 4
 """Drawn a domain."""
@@ -67,7 +68,7 @@ def estimate(params: Params, prepared: Path) -> list[StageTime]:
     """The stages of `dvc repro` with ``params``; ``prepared`` tells the number of images, if it is there."""
     counts = image_counts(params, prepared)
     with offline(params) as local, drawn_data(params, IMAGES, IMAGES) as drawn:
-        variants = {MAIN: local} | {name: local.variant(name) for name in params.ablate.variants if name != MAIN}
+        variants = {MAIN: local} | {name: variant_of(local, name) for name in params.ablate.variants if name != MAIN}
         costs = Costs(
             start=import_seconds("ablate"),
             prepared_image=_drawing_seconds(params) if params.data.source == "scenes" else None,
@@ -108,7 +109,7 @@ def stage_times(params: Params, costs: Costs, counts: Mapping[str, int]) -> list
         StageTime("variants", costs.start, "start only"),
     ]
     for name in params.ablate.variants:
-        if seeds := len(params.seeds_of(name)):
+        if seeds := len(seeds_of(params, name)):
             one = params.train.steps * costs.steps[name] + translation + (costs.evaluation or 0)
             how = f"{seeds} x ({_steps(params, costs, name)}, translate, evaluate)"
             rows.append(_row(f"ablate@{name}", costs, one, how, seeds))
