@@ -118,7 +118,7 @@ class SrcConfig(Section):
     patches: Patches
     embedding: Width
     temperature: Temperature
-    hardness: Temperature
+    hardness: Weight
     relation_weight: Weight
 
 

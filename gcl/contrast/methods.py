@@ -75,6 +75,16 @@ def _build_cut(params: Params, generator: Generator) -> PatchContrast:
     return _on_own_features(params.cut, generator, loss, params.cut.flip_equivariance)
 
 
+def _build_src(params: Params, generator: Generator) -> PatchContrast:
+    from gcl.contrast.semantic_relation import SemanticRelationLoss
+
+    def loss(config: SrcConfig, channels: Sequence[int]) -> nn.Module:
+        own = config.temperature, config.hardness, config.relation_weight
+        return SemanticRelationLoss(channels, config.patches, config.embedding, *own)
+
+    return _on_own_features(params.src, generator, loss)
+
+
 def _on_own_features(
     config: CutConfig | SrcConfig,
     generator: Generator,
@@ -121,6 +131,14 @@ METHODS = {
         reads=("cut",),
         check=partial(_check_generator_layers, "cut"),
         build=_build_cut,
+    ),
+    "src": Method(
+        label="SRC: relations between patches and hard negatives, on the generator's own features",
+        loss="SRC",
+        section="src",
+        reads=("src",),
+        check=partial(_check_generator_layers, "src"),
+        build=_build_src,
     ),
 }
 
