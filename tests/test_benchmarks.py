@@ -21,6 +21,7 @@ from pipeline.benchmarks.settings import published
 from pipeline.benchmarks.sparse_graph_loss import SparseGraphContrastiveLoss
 from pipeline.cli import app
 from pipeline.params import parse_params
+from pipeline.running.code import stages
 from pipeline.running.devices import make_fabric
 from tests.project import TINY
 
