@@ -115,7 +115,7 @@ class SrcConfig(Section):
     weight: Weight
     identity_term: bool
     layers: GeneratorLayers
-    patches: Patches
+    patches: Annotated[Patches, Field(ge=2)]
     embedding: Width
     temperature: Temperature
     hardness: Weight

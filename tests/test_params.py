@@ -38,6 +38,7 @@ def test_every_key_has_a_comment():
     "section, key, value, told",
     [
         ("graph", "threshold", 2, ["graph.threshold = 2", "less than or equal to 1"]),
+        ("src", "patches", 1, ["src.patches = 1", "greater than or equal to 2"]),
         ("graph", "patches", 0, ["graph.patches = 0", "greater than or equal to 1"]),
         ("graph", "adjacency", "sharde", ["graph.adjacency = sharde", "'shared', 'separate' or 'identity'"]),
         ("graph", "hop", 1, ["graph.hop: unknown key", "did you mean hops?"]),
