@@ -12,11 +12,12 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from gcl.errors import UserError
-from gcl.images.manifest import read_manifest
+from gcl.images.prepared import Prepared
 from gcl.measures.verdict import verdict_on
 from pipeline.cli import app
 from pipeline.params import parse_params
 from pipeline.running.devices import make_fabric
+from pipeline.running.run_folder import RunFolder
 from pipeline.stages.evaluate import run_evaluation
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import write_report
@@ -46,13 +47,13 @@ def experiment(settings, photographs, tmp_path, monkeypatch):
             for section, values in source.items():
                 settings[section].update(values)
         params = parse_params(settings, "params.yaml")
-        data, model, translated = (tmp_path / name for name in ("prepared", "model", "translated"))
-        reports, run_file = tmp_path / "reports", tmp_path / "run.json"
-        prepare(params.data, data)
-        run_training(make_fabric(params.train), params, data, model, reports, run_file, tmp_path / "unfinished")
-        translate("cpu", model, data / "testA", translated)
-        run_evaluation(params, data, translated, reports, run_file)
-        write_report(params, data, model, translated, reports)
+        data = Prepared(tmp_path / "prepared")
+        run = RunFolder(tmp_path / "model", tmp_path / "translated", tmp_path / "reports", tmp_path / "run.json")
+        prepare(params.data, data.folder)
+        run_training(make_fabric(params.train), params, data, run, tmp_path / "unfinished")
+        translate("cpu", run.model, data.split("testA"), run.translated)
+        run_evaluation(params, data, run)
+        write_report(params, data, run)
         return tmp_path
 
     return run
@@ -76,7 +77,7 @@ def experiment(settings, photographs, tmp_path, monkeypatch):
 )
 def test_photographs_of_any_shape_run_through_all_stages(experiment, graph, told, pictures):
     folder = experiment({"graph": graph})
-    assert {entry.name for entry in read_manifest(folder / "prepared").splits["testA"]} == {
+    assert {entry.name for entry in Prepared(folder / "prepared").manifest.splits["testA"]} == {
         path.name for path in (folder / "translated").glob("*.png")
     }
     rows = {row["name"]: row for row in json.loads((folder / "reports/evaluation.json").read_text())}

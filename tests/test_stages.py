@@ -20,6 +20,7 @@ WITHOUT_EFFECT = {
     "pipeline/running/__init__.py": "a docstring",
     "pipeline/running/code.py": "what it reads is what this test compares",
     "pipeline/running/devices.py": "what it reads is in the stage's params, and messages",
+    "pipeline/running/progress.py": "what is printed",
     "pipeline/running/resuming.py": "what a killed training goes on from, bit for bit",
     "pipeline/running/stopping.py": "what a stopped command leaves behind",
     "pipeline/stages/__init__.py": "a docstring",

@@ -25,5 +25,5 @@ def evaluation_time(params: Params, train: int, test: int, budget: float, least:
     config = params.evaluate.model_copy(update={"features": "small"})
     device = one_device(params.train.accelerator)
     with drawn_data(params, train, test) as prepared:
-        call = {"evaluation": lambda: evaluate(config, prepared, prepared / "testB", device.type)}
+        call = {"evaluation": lambda: evaluate(config, prepared, prepared.split("testB"), device.type)}
         return interleaved(call, device, budget, least)["evaluation"]

@@ -1,16 +1,14 @@
-"""What both reports are made with: their templates, words from outside made harmless, and what other stages left.
+"""What both reports are made with: their templates, and words from outside made harmless.
 
 Whatever a person, a file or its name said reaches a page through the filters ``text`` and ``code``.
 """
 
 import html
 import re
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gcl.errors import UserError
 from gcl.measures.digits import shown
 
 
@@ -39,10 +37,3 @@ def code(value: object) -> str:
 
 def _one_line(words: str) -> str:
     return " ".join(words.split())
-
-
-def existing(path: Path, command: str) -> Path:
-    """``path``; UserError with the ``command`` that makes it if it is not there."""
-    if not path.is_file():
-        raise UserError(f"{path}: not there yet; run: {command}")
-    return path

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 
 from gcl.config import MAIN, EvaluateConfig, Params
-from gcl.files import digest, write_json, write_whole
+from gcl.files import digest
 from gcl.images.decoding import list_images
-from gcl.images.manifest import Manifest, read_manifest
+from gcl.images.manifest import Manifest
 from gcl.images.masks import CLASSES
 from gcl.images.pixels import to_signed, to_tensor
+from gcl.images.prepared import Prepared
 from gcl.measures.digits import rounded, shown
 from gcl.measures.matching import check_translations
 from gcl.measures.metrics import (
@@ -32,7 +33,8 @@ from gcl.measures.verdict import SIDES, Row, verdict_on
 from pipeline.console import announce
 from pipeline.params import flatten
 from pipeline.running.devices import one_device
-from pipeline.tracking.run import Run, run_identity, saved_run, tracked
+from pipeline.running.run_folder import RunFolder
+from pipeline.tracking.run import TrackedRun, run_identity, tracked
 
 DIRECTION = {
     "fid": "lower",
@@ -58,59 +60,45 @@ class Result:
     real: float | None = None
 
 
-def evaluate(config: EvaluateConfig, prepared: Path, translated: Path, device: str) -> list[Result]:
+def evaluate(config: EvaluateConfig, prepared: Prepared, translated: Path, device: str) -> list[Result]:
     """All metrics that can be known for this data set; UserError, at once, for translations that do not match it."""
-    manifest = read_manifest(prepared)
+    manifest, folder = prepared.manifest, prepared.folder
     check_translations(translated, manifest.splits["testA"])
-    results = _set_metrics(config, prepared, translated, device)
-    results += _pair_metrics(config, manifest, prepared, translated, device)
+    results = _set_metrics(config, folder, translated, device)
+    results += _pair_metrics(config, manifest, folder, translated, device)
     if manifest.masks:
-        results += _segmentation(prepared, translated, device)
+        results += _segmentation(folder, translated, device)
     return results
 
 
-def run_evaluation(
-    params: Params,
-    prepared: Path,
-    translated: Path,
-    reports: Path,
-    run_file: Path | None,
-    variant: str = MAIN,
-    run_name: str | None = None,
-) -> None:
-    """Evaluates and writes metrics.json, yardsticks.json, evaluation.json and per_image.csv into ``reports``.
+def run_evaluation(params: Params, prepared: Prepared, run: RunFolder, run_name: str | None = None) -> None:
+    """Evaluates the translations of ``run`` and writes its metrics.
 
-    All of it is logged to the training's MLflow run that ``run_file`` keeps, or to a new one called ``run_name``; to
-    none without either. The verdict is told last.
+    They are logged to the MLflow run of its training, or to a new one called ``run_name``; to none if neither is known.
+    The verdict is told last.
     """
-    manifest, device = read_manifest(prepared), one_device(params.train.accelerator).type
-    results = evaluate(params.evaluate, prepared, translated, device)
+    device = one_device(params.train.accelerator).type
+    results = evaluate(params.evaluate, prepared, run.translated, device)
     rows = [_row(result) for result in results]
-    verdict = verdict_on(rows)
-    numbers, yardsticks = {row["name"]: row["value"] for row in rows}, _yardsticks(rows)
-    reports.mkdir(parents=True, exist_ok=True)
-    write_json(reports / "metrics.json", numbers)
-    write_json(reports / "yardsticks.json", yardsticks)
-    write_json(reports / "evaluation.json", rows)
-    write_whole(reports / "per_image.csv", per_image(results).to_csv(float_format="%.6g").encode())
-    if run_file is not None or run_name is not None:
-        identity = run_identity(params, manifest, variant)
-        with _run(identity, run_file, run_name) as run:
-            run.set_tags({"evaluate.features": params.evaluate.features, "verdict": verdict.word})
-            run.log_metrics(numbers | flatten(yardsticks), params.train.steps if run_name is None else 0)
-            for name in ("metrics.json", "yardsticks.json", "evaluation.json", "per_image.csv"):
-                run.log_file(reports / name, "evaluation")
+    metrics, yardsticks, verdict = {row["name"]: row["value"] for row in rows}, _yardsticks(rows), verdict_on(rows)
+    files = run.write_evaluation(metrics, yardsticks, rows, per_image(results))
+    if run.run_file is not None or run_name is not None:
+        with _tracked(run_identity(params, prepared.manifest, run.variant or MAIN), run, run_name) as mlflow_run:
+            mlflow_run.set_tags({"evaluate.features": params.evaluate.features, "verdict": verdict.word})
+            mlflow_run.log_metrics(metrics | flatten(yardsticks), params.train.steps if run_name is None else 0)
+            for file in files:
+                mlflow_run.log_file(file, "evaluation")
     for row in rows:
         announce(_line(row))
-    for warning in manifest.warnings:
+    for warning in prepared.manifest.warnings:
         announce(f"WARNING: {warning}")
     announce(verdict.sentence)
 
 
-def _run(identity: dict[str, Any], run_file: Path | None, name: str | None) -> AbstractContextManager[Run]:
+def _tracked(identity: dict[str, Any], run: RunFolder, name: str | None) -> AbstractContextManager[TrackedRun]:
     """The training's run, or one called ``name``, which knows of no training: neither its variant nor its seed."""
     if name is None:
-        return tracked(identity, saved_run(run_file))
+        return tracked(identity, run.saved())
     tags = {key: value for key, value in identity["tags"].items() if key not in ("variant", "seed")}
     return tracked({**identity, "name": name, "tags": tags})
 
