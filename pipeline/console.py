@@ -74,3 +74,12 @@ def progress_bar(items: Iterable[Item], description: str, total: int) -> Iterato
     """Passes ``items`` on and draws how far they have come."""
     with bar() as progress:
         yield from progress.track(items, total=total, description=description)
+
+
+def level_bar(levels: Iterable[int], description: str, total: int) -> Iterator[int]:
+    """Passes ``levels`` on, each of which says how much of ``total`` is there by now, and draws them."""
+    with bar() as progress:
+        task = progress.add_task(description, total=total)
+        for level in levels:
+            progress.update(task, completed=level)
+            yield level

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from pipeline.running.downloads import CHUNK
+from gcl.sources.downloads import CHUNK
 
 CONTENT = random.Random(0).randbytes(10 * CHUNK + 123)
 """What is to be downloaded."""

@@ -25,7 +25,8 @@ class OneProject(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.split("::")[0]).stem
-        return "project" if file in ("test_ablation", "test_pipeline", "test_sharing", "test_turning") else file
+        shares = ("test_ablation", "test_out_of_date", "test_pipeline", "test_sharing", "test_turning")
+        return "project" if file in shares else file
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from gcl.config import MAIN
 from gcl.contrast.graph import StackedLinear
 from gcl.contrast.graph_loss import GraphContrastiveLoss
+from gcl.images.prepared import Prepared
 from gcl.training.building import build_trainer
 from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
 from pipeline.benchmarks.bench import bench
@@ -144,7 +145,7 @@ def test_the_estimate_counts_the_images_that_there_are(settings, tmp_path, save_
     for split, number in {"trainA": 10, "trainB": 5, "testB": 3}.items():
         save_images(tmp_path / split, number)
     settings["data"] |= {"source": "folder", "path": str(tmp_path)}
-    counts = image_counts(parse_params(settings, "params.yaml"), tmp_path / "nothing prepared")
+    counts = image_counts(parse_params(settings, "params.yaml"), Prepared(tmp_path / "nothing prepared"))
     assert counts == {"trainA": 8, "trainB": 5, "testA": 2, "testB": 3}
 
 

@@ -14,16 +14,17 @@ from gcl.config import Params
 from gcl.errors import UserError
 from gcl.images.decoding import save_png
 from gcl.images.manifest import Manifest, describe
+from gcl.images.prepared import Prepared
 from gcl.measures.statistics import Estimate, bootstrap_interval, chance_apart
+from pipeline.running.run_folder import RunFolder, SavedRun
 from pipeline.stages.compare import compare
 
 STEMS = [f"{number:03}" for number in range(9)]
 """Names that a careless reader takes for numbers."""
 
 
-def write_run(reports: Path, translated: Path, run_file: Path, pair: np.ndarray, fid: float, curves: dict) -> None:
+def write_run(run: RunFolder, pair: np.ndarray, fid: float, curves: dict) -> None:
     """One run: ``pair`` (9,) is its distance of every image to the truth."""
-    reports.mkdir(parents=True, exist_ok=True)
     told = {"untranslated": 9.5, "real": None, "better": "lower", "compares": "pairs", "meaning": "is a distance"}
     told |= {"misleads": None, "real_images": None, "scope": "the small network's", "note": None}
     rows = [
@@ -31,12 +32,11 @@ def write_run(reports: Path, translated: Path, run_file: Path, pair: np.ndarray,
         {"name": "lpips_small_to_truth", "value": pair.mean(), **told},
         {"name": "psnr_to_truth", "value": 13.5, **told, "better": "higher", "misleads": "it is blind", "scope": None},
     ]
-    (reports / "evaluation.json").write_text(json.dumps(rows))
-    table = pd.DataFrame({"image": STEMS, "lpips_small_to_truth": pair, "psnr_to_truth": 13.5})
-    table.to_csv(reports / "per_image.csv", index=False)
-    pd.DataFrame({"step": [2, 4], "discriminator": 0.2, **curves}).to_csv(reports / "curves.csv", index=False)
-    run_file.write_text(json.dumps({"run_id": None, "training_seconds": 100 * fid}))
-    write_images(translated, round(255 * fid) % 256)
+    table = pd.DataFrame({"image": STEMS, "lpips_small_to_truth": pair, "psnr_to_truth": 13.5}).set_index("image")
+    run.write_evaluation({}, {}, rows, table)
+    run.write_curves([{"step": step, "discriminator": 0.2, **curves} for step in (2, 4)])
+    run.save(SavedRun("0" * 32, None), 100 * fid)
+    write_images(run.translated, round(255 * fid) % 256)
 
 
 def write_images(folder: Path, gray: int) -> Manifest:
@@ -74,17 +74,18 @@ class Runs:
         }
         Manifest("scenes", paired, False, entries).save(self.root / "prepared")
 
+    @property
+    def main(self) -> RunFolder:
+        names = ("model", "translated", "reports", "run.json")
+        return RunFolder(*(self.root / name for name in names))
+
     def write(self, variant: str, seed: int, pair: np.ndarray, fid: float, **curves) -> None:
-        if (variant, seed) == ("main", 0):
-            places = self.root / "reports", self.root / "translated", self.root / "run.json"
-        else:
-            folder = self.folder(variant, seed)
-            places = folder, folder / "translated", folder / "run.json"
-        write_run(*places, pair, fid, curves)
+        first = (variant, seed) == ("main", 0)
+        run = self.main if first else RunFolder.inside(self.folder(variant, seed), variant)
+        write_run(run, pair, fid, curves)
 
     def compare(self) -> str:
-        names = ("prepared", "translated", "run.json", "ablations", "reports")
-        compare(self.params, *(self.root / name for name in names))
+        compare(self.params, Prepared(self.root / "prepared"), self.main, self.root / "ablations")
         return self.page
 
     def row(self, variant: str) -> list[str]:

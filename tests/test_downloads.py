@@ -1,5 +1,6 @@
 """Downloads from a real server that cuts, stalls, lies and recovers: whole and right, or continued, or plainly told."""
 
+import functools
 import hashlib
 import signal
 import threading
@@ -10,13 +11,16 @@ from types import SimpleNamespace
 import pytest
 
 from gcl.errors import UserError
+from gcl.sources import downloads
+from gcl.sources.downloads import CHUNK
 from gcl.sources.public_datasets import DATASETS, Dataset
-from pipeline.running import downloads
-from pipeline.running.downloads import CHUNK, fetch
+from pipeline.console import level_bar
 from tests.archive_server import CONTENT, Answer, serving
 
 WRONG = CONTENT[:-1] + b"?"
 SMALL = Dataset("small", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+
+fetch = functools.partial(downloads.fetch, tell=print, show_level=level_bar)
 
 
 @pytest.fixture

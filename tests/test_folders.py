@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gcl.errors import UserError
-from pipeline.running.folders import RUN, evaluation_run_file, training_run_file
+from pipeline.commands.folders import RUN, evaluation_run_file, training_run_file
 
 OWN = (Path("data/prepared"), Path("data/translated"), Path("reports"))
 

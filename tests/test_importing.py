@@ -12,6 +12,7 @@ from PIL import Image
 from gcl.errors import UserError
 from gcl.images.decoding import BadImageError, save_png
 from gcl.images.manifest import SPLITS, Skipped, read_manifest
+from gcl.images.prepared import Prepared
 from gcl.sources.folder import LONGEST_STEM, import_folder
 from pipeline.params import parse_params
 from tests.pictures import saved
@@ -33,7 +34,7 @@ def imported(settings, tmp_path, source):
         settings["data"].update({"source": "folder", "path": str(source), "image_size": None, **data})
         (tmp_path / target).mkdir()
         config = parse_params(settings, "params.yaml").data
-        return import_folder(config, source, tmp_path / target, lambda items, description, total: items)
+        return import_folder(config, source, Prepared(tmp_path / target), lambda items, description, total: items)
 
     return run
 

@@ -24,6 +24,7 @@ from gcl.measures.pair_distances import lpips_distances, peak_signal_to_noise
 from gcl.measures.set_distances import frechet_and_kernel
 from pipeline.params import parse_params, read_mapping
 from pipeline.running.devices import make_fabric
+from pipeline.running.run_folder import RunFolder
 from pipeline.stages.compare import compare
 from pipeline.stages.evaluate import run_evaluation
 from pipeline.stages.prepare import prepare
@@ -156,12 +157,13 @@ def test_a_new_entry_is_measured_judged_reported_compared_and_logged(
 ):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     shutil.copy(empty_store(), tmp_path / "mlflow.db")
-    reports, model, translated, run_file = (tmp_path / name for name in ("reports", "model", "translated", "run.json"))
-    run_training(make_fabric(params.train), params, drawn.folder, model, reports, run_file, tmp_path / "unfinished")
-    translate("cpu", model, drawn.split("testA"), translated)
-    run_evaluation(params, drawn.folder, translated, reports, run_file)
-    write_report(params, drawn.folder, model, translated, reports)
-    compare(params, drawn.folder, translated, run_file, tmp_path / "ablations", reports)
+    reports, translated = tmp_path / "reports", tmp_path / "translated"
+    run = RunFolder(tmp_path / "model", translated, reports, tmp_path / "run.json")
+    run_training(make_fabric(params.train), params, drawn, run, tmp_path / "unfinished")
+    translate("cpu", run.model, drawn.split("testA"), translated)
+    run_evaluation(params, drawn, run)
+    write_report(params, drawn, run)
+    compare(params, drawn, run, tmp_path / "ablations")
 
     rows = {row["name"]: row for row in json.loads((reports / "evaluation.json").read_text())}
     measured = [("value", translated), ("untranslated", drawn.split("testA")), ("real", drawn.split("testB"))]
@@ -183,6 +185,6 @@ def test_a_new_entry_is_measured_judged_reported_compared_and_logged(
     assert json.loads((reports / "ablation.json").read_text())["main"].keys() >= {"brightness"}
 
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("scenes").experiment_id])
+    (logged,) = client.search_runs([client.get_experiment_by_name("scenes").experiment_id])
     for name in ("brightness", "untranslated.brightness", "real.brightness", "glare"):
-        assert name in run.data.metrics
+        assert name in logged.data.metrics

@@ -1,12 +1,12 @@
 """What a training says on its way where there is no terminal."""
 
 from gcl.training.loop import Record
-from pipeline.stages.train import _with_progress
+from pipeline.running.progress import with_progress
 
 
 def test_a_line_shows_losses_with_the_step_they_are_of(capsys):
     records = [Record(step, {"generator": step / 10} if step % 4 == 0 else None) for step in range(1, 11)]
-    assert list(_with_progress(records, start=0, steps=10, images=1)) == records
+    assert list(with_progress(records, start=0, steps=10, images=1)) == records
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("images/s")[1] for line in lines] == [
         *[""] * 3,

@@ -1,8 +1,10 @@
 """All stages in one process, on settings beside the default: folders of photographs, no graph loss, other graphs."""
 
 import json
+import os
 import shutil
 import socket
+import threading
 
 import pytest
 from markdown_it import MarkdownIt
@@ -12,11 +14,13 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from gcl.errors import UserError
-from gcl.images.manifest import read_manifest
+from gcl.images.prepared import Prepared
 from gcl.measures.verdict import verdict_on
 from pipeline.cli import app
+from pipeline.commands.folders import MODEL, PREPARED, REPORTS, RUN, TRANSLATED, UNFINISHED
 from pipeline.params import parse_params
 from pipeline.running.devices import make_fabric
+from pipeline.running.run_folder import RunFolder
 from pipeline.stages.evaluate import run_evaluation
 from pipeline.stages.prepare import prepare
 from pipeline.stages.report import write_report
@@ -36,7 +40,7 @@ def photographs(tmp_path, save_images):
 
 @pytest.fixture
 def experiment(settings, photographs, tmp_path, monkeypatch):
-    """Runs every stage on the photographs with ``changes``, and gives the folder of the results."""
+    """Runs every stage on the photographs with ``changes``, and gives the project's folder."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     shutil.copy(empty_store(), tmp_path / "mlflow.db")
 
@@ -46,13 +50,14 @@ def experiment(settings, photographs, tmp_path, monkeypatch):
             for section, values in source.items():
                 settings[section].update(values)
         params = parse_params(settings, "params.yaml")
-        data, model, translated = (tmp_path / name for name in ("prepared", "model", "translated"))
-        reports, run_file = tmp_path / "reports", tmp_path / "run.json"
-        prepare(params.data, data)
-        run_training(make_fabric(params.train), params, data, model, reports, run_file, tmp_path / "unfinished")
-        translate("cpu", model, data / "testA", translated)
-        run_evaluation(params, data, translated, reports, run_file)
-        write_report(params, data, model, translated, reports)
+        YAML().dump(settings, tmp_path / "params.yaml")
+        data = Prepared(tmp_path / PREPARED)
+        run = RunFolder(*(tmp_path / own for own in (MODEL, TRANSLATED, REPORTS, RUN)))
+        prepare(params.data, data.folder)
+        run_training(make_fabric(params.train), params, data, run, tmp_path / UNFINISHED / "train")
+        translate("cpu", run.model, data.split("testA"), run.translated)
+        run_evaluation(params, data, run)
+        write_report(params, data, run)
         return tmp_path
 
     return run
@@ -76,8 +81,8 @@ def experiment(settings, photographs, tmp_path, monkeypatch):
 )
 def test_photographs_of_any_shape_run_through_all_stages(experiment, graph, told, pictures):
     folder = experiment({"graph": graph})
-    assert {entry.name for entry in read_manifest(folder / "prepared").splits["testA"]} == {
-        path.name for path in (folder / "translated").glob("*.png")
+    assert {entry.name for entry in Prepared(folder / PREPARED).manifest.splits["testA"]} == {
+        path.name for path in (folder / TRANSLATED).glob("*.png")
     }
     rows = {row["name"]: row for row in json.loads((folder / "reports/evaluation.json").read_text())}
     assert set(rows) == {"fid_small", "kid_small", "lpips_small_to_input"}
@@ -93,9 +98,8 @@ def test_photographs_of_any_shape_run_through_all_stages(experiment, graph, told
     assert run.info.status == "FINISHED" and run.data.metrics["fid_small"] == rows["fid_small"]["value"]
 
 
-def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, settings, monkeypatch):
+def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, monkeypatch):
     folder = experiment({})
-    YAML().dump(settings, folder / "params.yaml")
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
 
     def runs() -> dict:
@@ -109,9 +113,6 @@ def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, settin
         return result.stdout
 
     monkeypatch.chdir(folder)
-    (folder / "data").mkdir()
-    for output in ("prepared", "translated", "run.json"):
-        (folder / output).rename(folder / "data" / output)
     ((name, before),) = runs().items()
     # The other program's translations: the inputs themselves.
     other = ["--translated", "data/prepared/testA", "--reports", "elsewhere"]
@@ -126,6 +127,26 @@ def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, settin
     assert runs()[name].metrics["lpips_small_to_input"] == 0
     assert "not logged" not in evaluate()
     assert runs()[name].metrics == before.metrics and len(runs()) == 2
+
+
+def test_every_command_reads_the_manifest_once(experiment, monkeypatch):
+    """Its contents come out of a pipe, which is gone when they are read."""
+    folder = experiment({"ablate": {"seeds": 1, "variants": {"flat": {"pooling": False}}}})
+    monkeypatch.chdir(folder)
+    manifest = folder / PREPARED / "manifest.json"
+    content = manifest.read_bytes()
+
+    def write_once() -> None:
+        with manifest.open("wb") as pipe:
+            manifest.unlink()
+            pipe.write(content)
+
+    for command in ("train", "evaluate", "report", "ablate flat", "compare"):
+        manifest.unlink(missing_ok=True)
+        os.mkfifo(manifest)
+        threading.Thread(target=write_once, daemon=True).start()
+        result = CliRunner().invoke(app, command.split(), catch_exceptions=False)
+        assert result.exit_code == 0 and not manifest.exists(), command
 
 
 def test_the_verdict_and_the_yardsticks_stand_beside_the_metrics(experiment, capsys):
@@ -181,10 +202,11 @@ def test_a_dead_tracking_server_is_told_once_and_stops_nothing(experiment, monke
 
 def test_a_folder_of_somebody_else_is_never_replaced(experiment, photographs, tmp_path):
     folder = experiment({})
-    for source, target in [(folder / "prepared/testA", photographs), (folder / "prepared/testA", folder / "prepared")]:
+    source = folder / PREPARED / "testA"
+    for target in (photographs, folder / PREPARED):
         before = sorted(target.rglob("*"))
         with pytest.raises(UserError, match=r"did not write|holds the images"):
-            translate("cpu", folder / "model", source, target)
+            translate("cpu", folder / MODEL, source, target)
         assert sorted(target.rglob("*")) == before
 
 
@@ -192,4 +214,4 @@ def test_a_folder_that_cannot_be_written_stops_before_training(experiment, tmp_p
     (tmp_path / "reports").write_text("a file where a folder should be")
     with pytest.raises(OSError):
         experiment({"train": {"steps": 10**9}})
-    assert not (tmp_path / "model").exists() and not (tmp_path / "run.json").exists()
+    assert not (tmp_path / MODEL).exists() and not (tmp_path / RUN).exists()

@@ -1,12 +1,10 @@
 """dvc.yaml: every stage depends on the code that it runs, with the weights and templates that lie beside it."""
 
-import ast
-from pathlib import Path
-
 import pytest
 
 from pipeline.running.code import PACKAGES, code_of, stages
-from tests.conftest import ROOT
+from tests.imports import imported_by
+from tests.project import ROOT
 
 WITHOUT_EFFECT = {
     "gcl/__init__.py": "public names",
@@ -20,30 +18,13 @@ WITHOUT_EFFECT = {
     "pipeline/running/__init__.py": "a docstring",
     "pipeline/running/code.py": "what it reads is what this test compares",
     "pipeline/running/devices.py": "what it reads is in the stage's params, and messages",
+    "pipeline/running/progress.py": "what is printed",
     "pipeline/running/resuming.py": "what a killed training goes on from, bit for bit",
     "pipeline/running/stopping.py": "what a stopped command leaves behind",
     "pipeline/stages/__init__.py": "a docstring",
     "pipeline/tracking/": "what is logged",
 }
 """Files and rooms that the stages run and that change none of their outputs."""
-
-
-def files_of(module: str) -> set[Path]:
-    """The file of ``gcl.X.Y``, and what is run before it: the ``__init__.py`` of its packages."""
-    place = ROOT / module.replace(".", "/")
-    own = place.with_suffix(".py") if place.with_suffix(".py").is_file() else place / "__init__.py"
-    return {file for file in (own, *(folder / "__init__.py" for folder in own.parents)) if file.is_relative_to(ROOT)}
-
-
-def imported_by(file: Path) -> set[Path]:
-    """The project's modules that ``file`` imports, wherever in it."""
-    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    found = {path for name in names if name.split(".")[0] in PACKAGES for path in files_of(name)}
-    return {path for path in found if path.is_file()}
 
 
 def counts(path: str) -> bool:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain
 
 import pytest
 
@@ -131,8 +132,8 @@ def test_while_modules_are_imported_a_signal_ends_all_without_a_word(training, n
 
 def test_every_command_stops_cleanly_once_its_imports_are_done():
     """But those that leave nothing half-done."""
-    tree = ast.parse((ROOT / "pipeline/cli.py").read_text())
-    commands = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    nodes = chain(*(ast.parse(file.read_text()).body for file in (ROOT / "pipeline/commands").glob("*.py")))
+    commands = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.decorator_list]
     assert len(commands) > 10
     for command in commands:
         imports = [node.lineno for node in ast.walk(command) if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from gcl.errors import UserError
 from pipeline.cli import app
+from pipeline.running.run_folder import SavedRun
 from pipeline.tracking.journal import pending_folder
-from pipeline.tracking.run import Run, SavedRun, save_run, saved_run, tracked
+from pipeline.tracking.run import TrackedRun, tracked
 from pipeline.tracking.store import Store
 from pipeline.tracking.sync import sync_tracking
 from tests.stores import Server, die, empty_store, in_a_process_that_dies
@@ -101,12 +102,11 @@ def test_an_evaluation_joins_a_training_that_never_reached_the_server(server, id
     server.kill()
     with tracked(identity) as run:
         run.log_metrics({"loss": 0.5}, step=1)
-        save_run(run, tmp_path / "run.json", 1.0)
     if evaluated != "while the server is away":
         server.start()
     if evaluated == "after the sync":
         sync_tracking()
-    with tracked(identity, saved_run(tmp_path / "run.json")) as run:
+    with tracked(identity, run.saved) as run:
         run.log_metrics({"fid": 1.0}, step=4)
     finished = now()
     assert len(warnings_in(capsys)) == (2 if evaluated == "while the server is away" else 1)
@@ -119,9 +119,9 @@ def test_an_evaluation_joins_a_training_that_never_reached_the_server(server, id
 
 def test_an_evaluation_without_a_server_joins_a_training_that_had_one(server, identity, tmp_path):
     with tracked(identity) as run:
-        save_run(run, tmp_path / "run.json", 1.0)
+        pass
     server.kill()
-    with tracked(identity, saved_run(tmp_path / "run.json")) as run:
+    with tracked(identity, run.saved) as run:
         run.log_metrics({"fid": 1.0}, step=4)
     server.start()
     sync_tracking()
@@ -223,7 +223,7 @@ def test_a_killed_run_comes_in_as_killed(server, identity, online):
         server.kill()
 
     def run_and_die():
-        run = Run(identity)
+        run = TrackedRun(identity)
         # What is on its way to the server is in the journal already.
         Store.add = lambda *_: die()
         run.log_metrics({"loss": 1.0}, 1)
@@ -242,7 +242,7 @@ def test_a_killed_run_comes_in_as_killed(server, identity, online):
 
 def test_a_killed_run_goes_on_where_it_stopped(server, identity, tmp_path, capsys):
     def run_and_die():
-        run = Run(identity)
+        run = TrackedRun(identity)
         log_everything(run, tmp_path, [1, 2])
         die()
 

@@ -1,7 +1,6 @@
 """MLflow runs in real SQLite stores: where they lie, how they end, and what happens when they are gone."""
 
 import errno
-import json
 import shutil
 
 import numpy as np
@@ -10,8 +9,9 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.running.run_folder import SavedRun
 from pipeline.tracking.journal import Journal, pending_folder
-from pipeline.tracking.run import SavedRun, save_run, saved_run, tracked
+from pipeline.tracking.run import tracked
 from pipeline.tracking.store import Store, tracking_uri
 from pipeline.tracking.sync import sync_tracking
 from tests.stores import empty_store
@@ -69,8 +69,8 @@ def test_the_environment_names_another_store(root, monkeypatch, uri):
 
 def test_a_run_is_continued_and_a_lost_one_replaced(root):
     with tracked(IDENTITY) as run:
-        save_run(run, root / "run.json", 1.0)
-    with tracked(IDENTITY, saved_run(root / "run.json")) as same:
+        pass
+    with tracked(IDENTITY, run.saved) as same:
         same.log_metrics({"fid": 1.0}, step=9)
     assert same.run_id == run.run_id
     stored = client(root).get_run(run.run_id)
@@ -94,8 +94,7 @@ def test_a_run_whose_id_is_unknown_is_found_by_its_key(root):
 def test_a_run_from_before_there_were_keys_is_continued(root):
     experiment = client(root).create_experiment("scenes", artifact_location=(root / "mlartifacts").as_uri())
     old = client(root).create_run(experiment).info.run_id
-    (root / "run.json").write_text(json.dumps({"run_id": old}))
-    with tracked(IDENTITY, saved_run(root / "run.json")) as run:
+    with tracked(IDENTITY, SavedRun(old, old)) as run:
         run.log_metrics({"fid": 1.0}, step=9)
     assert client(root).get_run(old).data.metrics == {"fid": 1.0}
 
@@ -115,14 +114,13 @@ def test_a_broken_store_is_told_once_and_stops_nothing(root, capsys, monkeypatch
     with tracked(IDENTITY) as run:
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_params({"a": {"b": 1}})
-        save_run(run, root / "run.json", 1.0)
     told = capsys.readouterr()
     assert told.out.count("no MLflow tracking from here on") == 1 and "mlflow.db: file is not a database;" in told.out
     assert told.err == ""
-    assert saved_run(root / "run.json") == SavedRun(run.key, None)
+    assert run.saved == SavedRun(run.key, None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
     sync_tracking()
-    with tracked(IDENTITY, saved_run(root / "run.json")) as same:
+    with tracked(IDENTITY, run.saved) as same:
         pass
     stored = client(root, "other.db").get_run(same.run_id).data
     assert stored.metrics == {"loss": 1.0} and stored.params == {"a.b": "1"}
@@ -262,19 +260,3 @@ def test_with_nothing_pending_no_server_is_needed(root, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     result = CliRunner().invoke(app, ["sync-tracking"])
     assert result.exit_code == 0 and f"nothing waits in {pending_folder()}" in result.stdout
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", "3", '{"run_id": null}', '{"key": "../../elsewhere"}', '{"key": 5}', '{"run_id": []}']
-)
-def test_a_damaged_run_file_is_no_run(tmp_path, text):
-    (tmp_path / "run.json").write_text(text)
-    assert saved_run(tmp_path / "run.json") is None
-    assert saved_run(tmp_path / "absent.json") is None
-
-
-def test_a_run_file_without_a_key_or_with_more_than_that_is_read(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"run_id": "a" * 32}))
-    assert saved_run(tmp_path / "run.json") == SavedRun("a" * 32, "a" * 32)
-    (tmp_path / "run.json").write_text(json.dumps({"run_id": None, "key": "b" * 32, "training_seconds": 3.5}))
-    assert saved_run(tmp_path / "run.json") == SavedRun("b" * 32, None)

@@ -73,7 +73,7 @@ def test_a_folder_becomes_png_of_the_same_stems(tmp_path, generator, save_images
 
 
 def test_large_images_among_small_ones_come_in_order_and_alike(tmp_path, generator, save_images, monkeypatch):
-    monkeypatch.setattr(translation, "LARGE", 40 * 40)
+    monkeypatch.setattr(translation, "LARGE_IMAGE", 40 * 40)
     for name, size in {"a": (20, 16), "b": (40, 40), "c": (24, 24), "d": (60, 44)}.items():
         save_images(tmp_path / "in" / name, 1, size=size)
     translations = translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu"))
@@ -166,7 +166,7 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (21, 18), "red")]
 
 @pytest.mark.parametrize("large", [False, True], ids=["on a core each", "one after the other"])
 def test_what_was_left_out_and_passed_over_is_told(tmp_path, model, photographs, monkeypatch, capsys, large):
-    monkeypatch.setattr(translation, "LARGE", 1 if large else 1 << 20)
+    monkeypatch.setattr(translation, "LARGE_IMAGE", 1 if large else 1 << 20)
     Image.new("RGB", (21, 18)).save(photographs / "moving.gif", **FRAMES)
     Image.new("RGB", (21, 18)).save(photographs / "more/pages.tif", **FRAMES)
     Image.new("RGB", (21, 18)).save(photographs / "plain.jfif", format="JPEG")

@@ -7,6 +7,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gcl.images.prepared import Prepared
 from gcl.training.building import build_trainer, training_pairs
 from gcl.training.loop import train
 from pipeline.params import parse_params, read_mapping
@@ -25,7 +26,7 @@ def learn(prepared: Path, devices: int, batch_size: int) -> dict[str, Tensor]:
     fabric = Fabric(accelerator="cpu", devices=devices, precision="64-true")
     fabric.launch()
     trainer = build_trainer(params, fabric)
-    for _ in train(trainer, training_pairs(params.train, prepared, fabric.world_size), params.train):
+    for _ in train(trainer, training_pairs(params.train, Prepared(prepared), fabric.world_size), params.train):
         pass
     networks = trainer.state()["weights"]
     weights = {

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from gcl.images.decoding import list_images
-from gcl.images.manifest import Manifest, read_manifest
+from gcl.images.manifest import FILE, Manifest, read_manifest
 
 
 class Prepared:
@@ -16,6 +16,11 @@ class Prepared:
 
     def __init__(self, folder: Path):
         self.folder = folder
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder was prepared."""
+        return (self.folder / FILE).is_file()
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -34,6 +39,11 @@ class Prepared:
         """The true translation of the test image ``image`` of A, where the manifest says that testB is ``paired``."""
         return self.split("testB") / image.name
 
+    @property
+    def mask_folder(self) -> Path:
+        """The masks of the test images of A, under their names."""
+        return self.folder / "masks"
+
     def masks(self) -> Iterator[np.ndarray]:
         """The class ids (H, W) of every test image of A, where the manifest says that there are ``masks``."""
-        return (np.asarray(Image.open(path)) for path in list_images(self.folder / "masks"))
+        return (np.asarray(Image.open(path)) for path in list_images(self.mask_folder))

@@ -23,7 +23,7 @@ Autocast = Callable[[], AbstractContextManager]
 MOST_AT_ONCE = 8
 """Images that a folder's translation works on at the same time, at most."""
 
-LARGE = 512 * 1024
+LARGE_IMAGE = 512 * 1024
 """Pixels from which on an image is large: a few of them at once could fill the memory."""
 
 
@@ -93,7 +93,7 @@ def translate_folder(
     def translate_small(path: Path, written: Path) -> list[str] | None:
         """The remarks on the image; None if it is large and still to do."""
         pixels, remarks = _read(path)
-        if pixels[0].numel() >= LARGE:
+        if pixels[0].numel() >= LARGE_IMAGE:
             return None
         _translate(generator, path, pixels, written, device, autocast)
         return remarks

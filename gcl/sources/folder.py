@@ -23,6 +23,7 @@ from gcl.images.decoding import SUFFIXES, BadImageError, decode, save_png
 from gcl.images.finding import find_images, passed_over
 from gcl.images.manifest import SPLITS, Entry, Manifest, Skipped, describe, uneven_sizes
 from gcl.images.notes import by_remark, readable, some
+from gcl.images.prepared import Prepared
 from gcl.sources.parallel import in_parallel
 
 EXPECTED_TREE = """expected:
@@ -62,7 +63,7 @@ class Stored(NamedTuple):
     remarks: list[str]
 
 
-def import_folder(config: DataConfig, source: Path, target: Path, track: Track) -> Manifest:
+def import_folder(config: DataConfig, source: Path, target: Prepared, track: Track) -> Manifest:
     """Stores the images of ``source`` in ``target``, their shorter sides shrunk to ``config.image_size``.
 
     ``track`` may draw the progress. Without testA or testB a share of the training images is held back. Raises
@@ -73,7 +74,7 @@ def import_folder(config: DataConfig, source: Path, target: Path, track: Track) 
     found = [file for split in needed for file in _find(source, split, notes)]
     _check_counts(source, needed, found, "; ".join([f"files ending in {' '.join(SUFFIXES)} are read", *notes]))
     for split in SPLITS:
-        (target / split).mkdir()
+        target.split(split).mkdir()
     outcomes = list(track(in_parallel(partial(_store, config, target), found), "importing images", len(found)))
     stored = [outcome for outcome in outcomes if isinstance(outcome, Stored)]
     skipped = [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
@@ -146,7 +147,7 @@ def _check_counts(source: Path, needed: dict[str, int], files: list[Found], hint
 # --- storing -------------------------------------------------------------------------------------------------------
 
 
-def _store(config: DataConfig, target: Path, found: Found) -> Stored | Skipped:
+def _store(config: DataConfig, target: Prepared, found: Found) -> Stored | Skipped:
     """Decodes, shrinks and saves one image; BadImageError if it is unusable and shall not be skipped."""
     try:
         image, remarks = decode(found.path)
@@ -155,7 +156,7 @@ def _store(config: DataConfig, target: Path, found: Found) -> Stored | Skipped:
         if config.on_bad_image == "stop":
             raise
         return Skipped(found.split, found.label, error.reason)
-    save_png(image, target / found.split / found.name)
+    save_png(image, target.split(found.split) / found.name)
     return Stored(found, describe(found.name, image), remarks)
 
 
@@ -177,7 +178,7 @@ def held_back(images: int, share: float) -> int:
     return min(max(round(images * share), FEWEST_TO_TEST), images - 1)
 
 
-def _hold_back(config: DataConfig, target: Path, splits: dict[str, list[Entry]], domain: str) -> str:
+def _hold_back(config: DataConfig, target: Prepared, splits: dict[str, list[Entry]], domain: str) -> str:
     """Moves a random share of a domain's training images, at least FEWEST_TO_TEST, to its tests; tells how many."""
     train, test = f"train{domain}", f"test{domain}"
     images = splits[train]
@@ -186,7 +187,7 @@ def _hold_back(config: DataConfig, target: Path, splits: dict[str, list[Entry]],
     splits[test] = [images[index] for index in sorted(held)]
     splits[train] = [entry for index, entry in enumerate(images) if index not in held]
     for entry in splits[test]:
-        (target / train / entry.name).rename(target / test / entry.name)
+        (target.split(train) / entry.name).rename(target.split(test) / entry.name)
     return f"no {test}: held back {number} of {train} (data.seed {config.seed})"
 
 

@@ -1,13 +1,11 @@
 """Parameters -> what is trained, and the pairs of images it is trained on."""
 
-from pathlib import Path
-
 from lightning_fabric import Fabric, seed_everything
 
 from gcl.config import Params, TrainConfig
 from gcl.contrast.methods import method_of, own_section
 from gcl.images.batches import UnpairedImages
-from gcl.images.decoding import list_images
+from gcl.images.prepared import Prepared
 from gcl.networks.discriminators import build_discriminator
 from gcl.networks.generator import Generator
 from gcl.training.trainer import Trainer
@@ -30,10 +28,10 @@ def build_trainer(params: Params, fabric: Fabric) -> Trainer:
     )
 
 
-def training_pairs(config: TrainConfig, prepared: Path, processes: int) -> UnpairedImages:
+def training_pairs(config: TrainConfig, prepared: Prepared, processes: int) -> UnpairedImages:
     """The training images of ``prepared``, as many pairs as the steps of all ``processes`` need."""
     return UnpairedImages(
-        (list_images(prepared / "trainA"), list_images(prepared / "trainB")),
+        (prepared.images("trainA"), prepared.images("trainB")),
         length=config.steps * config.batch_size * processes,
         seed=config.seed,
         load_size=config.load_size,

@@ -9,6 +9,7 @@ from rich.table import Table
 from gcl.config import Params
 from gcl.errors import UserError
 from gcl.files import write_json
+from gcl.images.prepared import Prepared
 from pipeline.benchmarks.estimate import estimate, total
 from pipeline.benchmarks.evaluation import measure_evaluation
 from pipeline.benchmarks.graph_loss import measure_graph_loss
@@ -55,7 +56,7 @@ def bench(params: Params, parts: Sequence[str], output: Path | None) -> None:
     _write(results, output)
 
 
-def bench_estimate(params: Params, prepared: Path, output: Path | None) -> None:
+def bench_estimate(params: Params, prepared: Prepared, output: Path | None) -> None:
     """Estimates how long `dvc repro` takes with ``params``, shows it and writes it to the JSON file ``output``."""
     results = _machine(params, output)
     rows = estimate(params, prepared)

@@ -13,7 +13,8 @@ import torch
 
 from gcl.config import MAIN, Params
 from gcl.images.finding import find_images
-from gcl.images.manifest import SPLITS, read_manifest
+from gcl.images.manifest import SPLITS
+from gcl.images.prepared import Prepared
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_folder
 from gcl.sources.folder import held_back
@@ -65,7 +66,7 @@ class StageTime:
     """What was added up, for people."""
 
 
-def estimate(params: Params, prepared: Path) -> list[StageTime]:
+def estimate(params: Params, prepared: Prepared) -> list[StageTime]:
     """The stages of `dvc repro` with ``params``; ``prepared`` tells the number of images, if it is there."""
     counts = image_counts(params, prepared)
     with offline(params) as local, drawn_data(params, IMAGES, IMAGES) as drawn:
@@ -80,13 +81,13 @@ def estimate(params: Params, prepared: Path) -> list[StageTime]:
     return stage_times(params, costs, counts)
 
 
-def image_counts(params: Params, prepared: Path) -> dict[str, int]:
+def image_counts(params: Params, prepared: Prepared) -> dict[str, int]:
     """Images by split: those drawn, those prepared, those in the folder, or a guess, in this order."""
     data = params.data
     if data.source == "scenes":
         return dict(zip(SPLITS, [data.scenes_train] * 2 + [data.scenes_test] * 2, strict=True))
-    if (prepared / "manifest.json").is_file() and (manifest := read_manifest(prepared)).source == data.source:
-        return manifest.counts()
+    if prepared.exists and prepared.manifest.source == data.source:
+        return prepared.manifest.counts()
     if data.source == "folder" and data.path.is_dir():
         counts = {split: _count(data.path / split) for split in SPLITS}
         for train, test in (("trainA", "testA"), ("trainB", "testB")):
@@ -139,7 +140,7 @@ def _steps(params: Params, costs: Costs, variant: str) -> str:
     return f"{params.train.steps} steps of {costs.steps[variant]:.3g} s"
 
 
-def _step_seconds(params: Params, prepared: Path) -> float:
+def _step_seconds(params: Params, prepared: Prepared) -> float:
     """The mean over real steps, reading of the images included."""
     config = params.train
     with torch.random.fork_rng():
@@ -154,11 +155,11 @@ def _step_seconds(params: Params, prepared: Path) -> float:
     return mean(durations[WARM_UP:] or durations)
 
 
-def _translation_seconds(params: Params, prepared: Path) -> float:
+def _translation_seconds(params: Params, prepared: Prepared) -> float:
     fabric = fabric_on_one_device(params.train.accelerator, params.train.precision)
     generator = Generator(**params.generator.model_dump())
     with TemporaryDirectory() as folder:
-        place = prepared / "testA", Path(folder), fabric.device, fabric.autocast
+        place = prepared.split("testA"), Path(folder), fabric.device, fabric.autocast
         call = {"images": lambda: list(translate_folder(generator, *place))}
         return interleaved(call, fabric.device, budget=1.0)["images"].seconds / IMAGES
 

@@ -9,6 +9,7 @@ import torch
 from ruamel.yaml import YAML
 
 from gcl.config import Params, TrainConfig
+from gcl.images.prepared import Prepared
 from gcl.networks.checkpoints import save_weights
 from gcl.networks.plans import VGG16
 from gcl.networks.vgg import Encoder
@@ -45,14 +46,14 @@ def offline(params: Params) -> Iterator[Params]:
 
 
 @contextmanager
-def drawn_data(params: Params, train: int, test: int) -> Iterator[Path]:
-    """A prepared folder of drawn scenes of the setting's size, as many a domain as ``train`` and ``test`` say."""
+def drawn_data(params: Params, train: int, test: int) -> Iterator[Prepared]:
+    """A prepared data set of drawn scenes of the setting's size, as many a domain as ``train`` and ``test`` say."""
     changes = {"source": "scenes", "image_size": drawn_size(params), "scenes_train": train, "scenes_test": test}
     with TemporaryDirectory() as folder:
         target = Path(folder) / "prepared"
         with console.capture():
             prepare(params.data.model_copy(update=changes), target)
-        yield target
+        yield Prepared(target)
 
 
 def drawn_size(params: Params) -> int:

@@ -1,13 +1,13 @@
 """A whole training step: its parts, its bare convolutions, and what precision and memory format gain."""
 
 from itertools import product
-from pathlib import Path
 
 import torch
 
 from gcl.config import Params
 from gcl.contrast.methods import method_of
 from gcl.images.batches import batches
+from gcl.images.prepared import Prepared
 from gcl.training.building import build_trainer, training_pairs
 from pipeline.benchmarks.convolutions import bare, record_convolutions
 from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
@@ -71,7 +71,7 @@ def _split(parts: StepParts) -> dict[str, object]:
     }
 
 
-def _combinations(params: Params, prepared: Path) -> dict[str, dict[str, float]]:
+def _combinations(params: Params, prepared: Prepared) -> dict[str, dict[str, float]]:
     """The step without its data in every combination, and how many times as fast as the plain one it is."""
     trainings = {
         name: _parts(params.model_copy(update={"train": params.train.model_copy(update=changes)}), prepared)
@@ -82,7 +82,7 @@ def _combinations(params: Params, prepared: Path) -> dict[str, dict[str, float]]
     return {name: {**timing.read(), "speedup": timings[PLAIN].ratio(timing)} for name, timing in timings.items()}
 
 
-def _parts(params: Params, prepared: Path) -> StepParts:
+def _parts(params: Params, prepared: Prepared) -> StepParts:
     config = params.train.model_copy(update={"steps": ENDLESS})
     with torch.random.fork_rng():
         trainer = build_trainer(params.model_copy(update={"train": config}), make_fabric(on_one_device(config)))

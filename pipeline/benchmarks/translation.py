@@ -30,7 +30,7 @@ def measure_translation(params: Params) -> dict[str, object]:
     generator = Generator(**params.generator.model_dump()).to(device).eval()
     translator = deepcopy(generator)  # left channels last
     with drawn_data(params, train=2, test=IMAGES) as prepared, TemporaryDirectory() as folder:
-        source, target = prepared / "testA", Path(folder)
+        source, target = prepared.split("testA"), Path(folder)
         calls = {
             "plain_loop": lambda: _one_after_the_other(generator, source, target, device),
             "gcl_translate": lambda: list(translate_folder(translator, source, target, device)),

@@ -7,10 +7,11 @@ from itertools import chain
 
 import pandas as pd
 
-from gcl.measures.rows import Row
+from gcl.measures.rows import Row, read_rows
 from gcl.measures.statistics import Estimate
 from gcl.measures.verdict import WORSE, Verdict, gain, is_judged, verdict_on
-from pipeline.pages.runs import Run, Runs
+from pipeline.pages.runs import Runs
+from pipeline.running.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,11 @@ class Comparison:
     @cached_property
     def metrics(self) -> list[ComparedMetric]:
         """Every metric that any run has, in the order of the rows."""
+        measured = {variant: [_Measured(run) for run in of] for variant, of in self.runs.items()}
         rows = {}
-        for run in chain(*self.runs.values()):
-            rows |= {name: row for name, row in run.metrics.items() if name not in rows}
-        estimates = {name: {variant: _estimate(of, name) for variant, of in self.runs.items()} for name in rows}
+        for run in chain(*measured.values()):
+            rows |= {name: row for name, row in run.rows.items() if name not in rows}
+        estimates = {name: {variant: _estimate(of, name) for variant, of in measured.items()} for name in rows}
         return [ComparedMetric(row, estimates[name]) for name, row in rows.items()]
 
     @property
@@ -84,10 +86,18 @@ class Comparison:
         return [metric for metric in self.shown if not metric.hopeless]
 
 
-def _estimate(runs: Sequence[Run], metric: str) -> Estimate | None:
-    if not all(metric in run.metrics for run in runs):
+class _Measured:
+    """The rows of a run's metrics by name, and their values per image."""
+
+    def __init__(self, run: RunFolder):
+        self.rows = {row["name"]: row for row in read_rows(run.evaluation_file)}
+        self.per_image = run.per_image
+
+
+def _estimate(runs: Sequence[_Measured], metric: str) -> Estimate | None:
+    if not all(metric in run.rows for run in runs):
         return None
-    seeds = [run.metrics[metric]["value"] for run in runs]
+    seeds = [run.rows[metric]["value"] for run in runs]
     if not all(metric in run.per_image for run in runs):
         return Estimate(seeds, None)
     return Estimate(seeds, pd.concat([run.per_image[metric] for run in runs], axis=1).mean(axis=1))

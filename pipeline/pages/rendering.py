@@ -1,4 +1,4 @@
-"""What both reports are made with: their templates, words from outside made harmless, and what other stages left.
+"""What both reports are made with: their templates, and words from outside made harmless.
 
 Whatever a person, a file or its name said reaches a page through the filters ``text`` and ``code``.
 """
@@ -6,12 +6,10 @@ Whatever a person, a file or its name said reaches a page through the filters ``
 import html
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gcl.errors import UserError
 from gcl.measures.digits import shown
 
 
@@ -45,10 +43,3 @@ def names(listed: Iterable[str]) -> str:
 
 def _one_line(words: str) -> str:
     return " ".join(words.split())
-
-
-def existing(path: Path, command: str) -> Path:
-    """``path``; UserError with the ``command`` that makes it if it is not there."""
-    if not path.is_file():
-        raise UserError(f"{path}: not there yet; run: {command}")
-    return path

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
@@ -14,6 +13,7 @@ from lightning_fabric import Fabric
 
 from gcl.config import Params, TrainConfig
 from gcl.errors import UserError
+from gcl.images.prepared import Prepared
 from gcl.training.building import build_trainer, training_pairs
 from gcl.training.loop import Record, train
 from gcl.training.trainer import Trainer
@@ -24,7 +24,7 @@ BROKEN_CONNECTION = ("Connection closed", "Connection reset", "Broken pipe", "So
 """What torch says of a process that is gone, where Fabric did not start it; there is no exception class for it."""
 
 
-def on_all_devices(config: TrainConfig, prepared: Path, work: Callable[[Fabric], None]) -> None:
+def on_all_devices(config: TrainConfig, prepared: Prepared, work: Callable[[Fabric], None]) -> None:
     """Starts a process for every device and calls ``work`` in the first; the others join the trainings it begins.
 
     UserError if a process is lost; then none is left behind.
@@ -44,7 +44,7 @@ def on_all_devices(config: TrainConfig, prepared: Path, work: Callable[[Fabric],
 
 
 def begin_training(
-    fabric: Fabric, params: Params, prepared: Path, start: int, state: dict[str, Any] | None
+    fabric: Fabric, params: Params, prepared: Prepared, start: int, state: dict[str, Any] | None
 ) -> tuple[Trainer, Iterator[Record]]:
     """The trainer of ``params`` and the records of its steps after ``start``, from its ``state`` then.
 
@@ -55,14 +55,14 @@ def begin_training(
 
 
 def _training(
-    fabric: Fabric, params: Params, prepared: Path, start: int, state: dict[str, Any] | None
+    fabric: Fabric, params: Params, prepared: Prepared, start: int, state: dict[str, Any] | None
 ) -> tuple[Trainer, Iterator[Record]]:
     trainer = build_trainer(params, fabric)
     pairs = training_pairs(params.train, prepared, fabric.world_size)
     return trainer, train(trainer, pairs, params.train, start, state)
 
 
-def _follow(fabric: Fabric, prepared: Path) -> None:
+def _follow(fabric: Fabric, prepared: Prepared) -> None:
     while (begun := fabric.broadcast(None)) is not None:
         params, start, state = begun
         _, records = _training(fabric, params, prepared, start, state)

@@ -11,14 +11,14 @@ from gcl.config import Params
 from gcl.contrast.methods import read_by_training
 from gcl.errors import UserError
 from gcl.files import replaced_folder
-from gcl.images.manifest import read_manifest
+from gcl.images.prepared import Prepared
 from gcl.locks import only_writer
 from pipeline.console import announce
 from pipeline.running.code import code_digest
+from pipeline.running.run_folder import RunFolder, seed_folder
 from pipeline.stages.evaluate import run_evaluation
 from pipeline.stages.train import run_training
 from pipeline.stages.translate import translate
-from pipeline.stages.variants import seed_folder
 from pipeline.variants import seeds_of, variant_of, with_seed
 
 FINGERPRINT = "fingerprint"
@@ -26,7 +26,7 @@ FINGERPRINT = "fingerprint"
 
 
 def run_ablation(
-    fabric: Fabric, params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool = False
+    fabric: Fabric, params: Params, name: str, prepared: Prepared, target: Path, unfinished: Path, restart: bool = False
 ) -> None:
     """Fills ``target``/seed_N for every seed of the variant ``name``.
 
@@ -50,18 +50,18 @@ def run_ablation(
 
 
 def _run(
-    fabric: Fabric, params: Params, name: str, prepared: Path, target: Path, unfinished: Path, restart: bool
+    fabric: Fabric, params: Params, name: str, prepared: Prepared, target: Path, unfinished: Path, restart: bool
 ) -> None:
-    made_from = _fingerprint(params, read_manifest(prepared).sha256)
+    made_from = _fingerprint(params, prepared.manifest.sha256)
     if _finished(target, made_from):
         announce(f"{name}, seed {params.train.seed}: finished before")
         return
     announce(f"{name}, seed {params.train.seed}:")
     with replaced_folder(target) as folder:
-        model, translated, run_file = folder / "model", folder / "translated", folder / "run.json"
-        run_training(fabric, params, prepared, model, folder, run_file, unfinished, name, restart)
-        translate(params.train.accelerator, model, prepared / "testA", translated)
-        run_evaluation(params, prepared, translated, folder, run_file, name)
+        run = RunFolder.inside(folder, name)
+        run_training(fabric, params, prepared, run, unfinished, restart)
+        translate(params.train.accelerator, run.model, prepared.split("testA"), run.translated)
+        run_evaluation(params, prepared, run)
         (folder / FINGERPRINT).write_text(made_from + "\n", encoding="utf-8")
 
 

@@ -22,26 +22,26 @@ from pipeline.console import announce
 from pipeline.pages.comparison import ComparedMetric, Comparison
 from pipeline.pages.figures import Panel, draw_metrics, draw_samples
 from pipeline.pages.rendering import code, render, text
-from pipeline.pages.runs import Run, Runs, find_runs
+from pipeline.pages.runs import Runs, find_runs
+from pipeline.running.run_folder import RunFolder
 from pipeline.variants import seeds
 
 IMAGES = 6
 """Test images that are shown through all variants."""
 
 
-def compare(params: Params, prepared: Path, translated: Path, run_file: Path, ablations: Path, reports: Path) -> None:
-    """Writes ``reports``/ablation.md, the pictures in ``reports``/ablation, and the means alone as ablation.json.
+def compare(params: Params, prepared: Prepared, main: RunFolder, ablations: Path) -> None:
+    """Writes ablation.md, the pictures in ablation/, and the means alone as ablation.json into the reports of ``main``.
 
-    The main setting's first run lies in ``reports``, ``translated`` and ``run_file``, all other runs in ``ablations``.
+    That is the main setting's first run; all others lie in ``ablations``.
     """
-    data = Prepared(prepared)
-    comparison = Comparison(find_runs(params, Run(reports, translated, run_file), ablations))
-    page = _page(params, data.manifest, comparison)
+    comparison, reports = Comparison(find_runs(params, main, ablations)), main.reports
+    page = _page(params, prepared.manifest, comparison)
     panels = [_panel(metric, params.evaluate.seed, metric in comparison.compared) for metric in comparison.shown]
     # A matplotlibrc of the user's must not change the bytes.
     with replaced_folder(reports / "ablation") as pictures, rc_context(rcParamsDefault):
         draw_metrics(panels, pictures / "metrics.png")
-        draw_samples(_strip(comparison.runs, data), pictures / "translations.png")
+        draw_samples(_strip(comparison.runs, prepared), pictures / "translations.png")
     write_whole(reports / "ablation.md", f"{page}\n".encode())
     write_json(reports / "ablation.json", _means(comparison))
     announce(f"ablation: {reports / 'ablation.md'}")
@@ -134,7 +134,7 @@ def _times(runs: Runs) -> list[str]:
     return [f"{_spread(Estimate([time / seconds for time in of], None))} {unit}" for of in times]
 
 
-def _saturated(runs: Sequence[Run], seeds: Sequence[int]) -> str:
+def _saturated(runs: Sequence[RunFolder], seeds: Sequence[int]) -> str:
     """The seeds whose discriminator did."""
     found = [str(seed) for run, seed in zip(runs, seeds, strict=True) if run.curves["discriminator"].min() < SATURATED]
     return f"**seed {', '.join(found)}**" if found else "no"
@@ -170,14 +170,14 @@ def _interval(estimate: Estimate | None, seed: int) -> tuple[float, float] | Non
     return None
 
 
-def _strip(runs: Runs, data: Prepared) -> dict[str, list[Path]]:
+def _strip(runs: Runs, prepared: Prepared) -> dict[str, list[Path]]:
     """The same test images, spread evenly over the test set, through the first run of every variant."""
-    images = data.images("testA")
+    images = prepared.images("testA")
     places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
     inputs = [images[place] for place in places]
     rows = {"input (A)": inputs}
     rows |= {variant: [of[0].translation(path.stem) for path in inputs] for variant, of in runs.items()}
-    return rows | ({"truth (B)": [data.truth(path) for path in inputs]} if data.manifest.paired else {})
+    return rows | ({"truth (B)": [prepared.truth(path) for path in inputs]} if prepared.manifest.paired else {})
 
 
 def _spread(estimate: Estimate) -> str:

@@ -11,14 +11,15 @@ from gcl.errors import UserError
 from gcl.files import replaced_folder
 from gcl.images.decoding import BadImageError, save_png
 from gcl.images.manifest import SPLITS, Entry, Manifest, describe
+from gcl.images.prepared import Prepared
 from gcl.sources.archives import unpack
+from gcl.sources.downloads import fetch
 from gcl.sources.folder import import_folder
 from gcl.sources.parallel import in_parallel
 from gcl.sources.public_datasets import DATASETS
 from gcl.sources.scenes import draw_mask, draw_scene
-from pipeline.console import announce, progress_bar
+from pipeline.console import announce, level_bar, progress_bar
 from pipeline.params import repository_root
-from pipeline.running.downloads import fetch
 
 DOWNLOADS = Path("data/downloads")
 """Where archives lie, also for the clones of DVC's experiments."""
@@ -34,7 +35,8 @@ def prepare(config: DataConfig, target: Path) -> Manifest:
     """
     try:
         with replaced_folder(target) as folder:
-            manifest = _draw(config, folder) if config.source == "scenes" else _import(config, folder)
+            fill = _draw if config.source == "scenes" else _import
+            manifest = fill(config, Prepared(folder))
             manifest.save(folder)
     except OSError as error:
         raise UserError(f"{target} could not be filled, and is as it was before: {error}") from error
@@ -47,49 +49,50 @@ def prepare(config: DataConfig, target: Path) -> Manifest:
     return manifest
 
 
-def _draw(config: DataConfig, folder: Path) -> Manifest:
+def _draw(config: DataConfig, prepared: Prepared) -> Manifest:
     counts = {"trainA": config.scenes_train, "trainB": config.scenes_train}
     counts |= {"testA": config.scenes_test, "testB": config.scenes_test}
-    for name in (*SPLITS, "masks"):
-        (folder / name).mkdir()
+    for folder in (*map(prepared.split, SPLITS), prepared.mask_folder):
+        folder.mkdir()
     jobs = [(split, index) for split in SPLITS for index in range(counts[split])]
-    drawn = in_parallel(partial(_draw_one, config, folder), jobs)
+    drawn = in_parallel(partial(_draw_one, config, prepared), jobs)
     entries = list(progress_bar(drawn, "drawing scenes", len(jobs)))
     splits = {split: [entry for (of, _), entry in zip(jobs, entries, strict=True) if of == split] for split in SPLITS}
     return Manifest("scenes", paired=True, masks=True, splits=splits)
 
 
-def _draw_one(config: DataConfig, folder: Path, job: tuple[str, int]) -> Entry:
+def _draw_one(config: DataConfig, prepared: Prepared, job: tuple[str, int]) -> Entry:
     split, index = job
     scene, name = FIRST_SCENE[split] + index, f"scene_{index:05d}.png"
     image = Image.fromarray(draw_scene(config.seed, scene, split[-1], config.image_size))
-    save_png(image, folder / split / name)
+    save_png(image, prepared.split(split) / name)
     if split == "testA":
-        save_png(draw_mask(config.seed, scene, config.image_size), folder / "masks" / name)
+        save_png(draw_mask(config.seed, scene, config.image_size), prepared.mask_folder / name)
     return describe(name, image)
 
 
-def _import(config: DataConfig, folder: Path) -> Manifest:
+def _import(config: DataConfig, prepared: Prepared) -> Manifest:
     try:
         if config.source != "folder":
-            archive = fetch(DATASETS[config.source], _anchored(config.mirror), repository_root() / DOWNLOADS)
+            mirror, downloads = _anchored(config.mirror), repository_root() / DOWNLOADS
+            archive = fetch(DATASETS[config.source], mirror, downloads, announce, level_bar)
         elif config.path.suffix.lower() == ".zip" and config.path.is_file():
             archive = config.path
         else:
-            return import_folder(config, config.path, folder, progress_bar)
-        return _import_archive(config, archive, folder)
+            return import_folder(config, config.path, prepared, progress_bar)
+        return _import_archive(config, archive, prepared)
     except BadImageError as error:
         raise UserError(f"{error}\n(data.on_bad_image: skip leaves such files out and lists them)") from error
 
 
-def _import_archive(config: DataConfig, archive: Path, folder: Path) -> Manifest:
+def _import_archive(config: DataConfig, archive: Path, prepared: Prepared) -> Manifest:
     """What ``archive`` holds, itself or in one of its folders. The messages name the archive, which stays."""
-    unpacked = folder / "unpacked"
+    unpacked = prepared.folder / "unpacked"
     unpack(archive, unpacked, progress_bar)
     inside = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
     source = next((path for path in inside if (path / "trainA").is_dir()), unpacked)
     try:
-        manifest = import_folder(config, source, folder, progress_bar)
+        manifest = import_folder(config, source, prepared, progress_bar)
     except BadImageError as error:
         raise BadImageError(archive / error.path.relative_to(unpacked), error.reason) from error
     except UserError as error:

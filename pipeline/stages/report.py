@@ -4,7 +4,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from matplotlib import rc_context, rcParamsDefault
 
@@ -12,8 +11,7 @@ from gcl.config import GraphConfig, Params
 from gcl.contrast.methods import METHODS, build_graph_loss, read_by_training
 from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
-from gcl.images.decoding import list_images
-from gcl.images.manifest import Manifest, read_manifest
+from gcl.images.prepared import Prepared
 from gcl.measures.rows import SIDES, read_rows
 from gcl.measures.verdict import verdict_on
 from gcl.networks.checkpoints import load_weights, read_description
@@ -21,8 +19,9 @@ from gcl.networks.encoders import load_encoder
 from gcl.training.gan_losses import SATURATED
 from pipeline.console import announce
 from pipeline.pages.figures import draw_curves, draw_graph, draw_samples
-from pipeline.pages.rendering import existing, render
+from pipeline.pages.rendering import render
 from pipeline.params import flatten
+from pipeline.running.run_folder import RunFolder
 
 SAMPLES = 8
 """Test images in the report's sample grid."""
@@ -31,21 +30,22 @@ SHOWN = 2
 """Which of them the graph is drawn for."""
 
 
-def write_report(params: Params, prepared: Path, model: Path, translated: Path, reports: Path) -> None:
-    """Writes ``reports``/report.md and the pictures in ``reports``/figures."""
-    manifest, description = read_manifest(prepared), read_description(model)
+def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
+    """Writes report.md and the pictures in figures/ into the reports of ``run``."""
+    description = read_description(run.model)
     if "method" not in description:
-        raise UserError(f"{model}: this model was not trained here, so there is no training to report; run: gcl train")
-    curves = pd.read_csv(existing(reports / "curves.csv", "gcl train"))
-    results = read_rows(existing(reports / "evaluation.json", "gcl evaluate"))
+        raise UserError(
+            f"{run.model}: this model was not trained here, so there is no training to report; run: gcl train"
+        )
+    manifest, curves, results = prepared.manifest, run.curves, read_rows(run.evaluation_file)
     graph = GraphConfig.model_validate(description["graph"]) if "graph" in description else None
-    inputs = list_images(prepared / "testA")
+    inputs = prepared.images("testA")
     # A matplotlibrc of the user's must not change the bytes.
-    with replaced_folder(reports / "figures") as figures, rc_context(rcParamsDefault):
-        draw_samples(_sample_rows(inputs[:SAMPLES], prepared, translated, manifest), figures / "samples.png")
+    with replaced_folder(run.reports / "figures") as figures, rc_context(rcParamsDefault):
+        draw_samples(_sample_rows(inputs[:SAMPLES], prepared, run), figures / "samples.png")
         draw_curves(curves, figures / "curves.png")
         if graph and graph.weight > 0:
-            _draw_method(params, graph, model, inputs[min(SHOWN, len(inputs) - 1)], translated, figures / "graph.png")
+            _draw_method(params, graph, run, inputs[min(SHOWN, len(inputs) - 1)], figures / "graph.png")
     text = render(
         "report.md.j2",
         params=_shown_params(params, description),
@@ -62,26 +62,25 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
         versions=description["versions"] | {"matplotlib": version("matplotlib")},
         threads=description["threads"],
     )
-    write_whole(reports / "report.md", text.encode())
-    announce(f"report: {reports / 'report.md'}")
+    write_whole(run.reports / "report.md", text.encode())
+    announce(f"report: {run.reports / 'report.md'}")
 
 
-def _sample_rows(inputs: list[Path], prepared: Path, translated: Path, manifest: Manifest) -> dict[str, list[Path]]:
-    rows = {"input (A)": inputs, "translation": [translated / f"{path.stem}.png" for path in inputs]}
-    real = prepared / "testB"
-    if manifest.paired:
-        return rows | {"truth (B)": [real / path.name for path in inputs]}
-    return rows | {"real B": list_images(real)[: len(inputs)]}
+def _sample_rows(inputs: list[Path], prepared: Prepared, run: RunFolder) -> dict[str, list[Path]]:
+    rows = {"input (A)": inputs, "translation": [run.translation(path.stem) for path in inputs]}
+    if prepared.manifest.paired:
+        return rows | {"truth (B)": [prepared.truth(path) for path in inputs]}
+    return rows | {"real B": prepared.images("testB")[: len(inputs)]}
 
 
-def _draw_method(params: Params, graph: GraphConfig, model: Path, image: Path, translated: Path, target: Path) -> None:
+def _draw_method(params: Params, graph: GraphConfig, run: RunFolder, image: Path, target: Path) -> None:
     """The trained graph at work on one test image, with patches drawn by the training's seed."""
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
     loss = build_graph_loss(graph, encoder.channels)
-    load_weights(loss, model / "contrast.safetensors")
+    load_weights(loss, run.model / "contrast.safetensors")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.train.seed)
-        draw_graph(encoder, loss, (image, translated / f"{image.stem}.png"), target)
+        draw_graph(encoder, loss, (image, run.translation(image.stem)), target)
 
 
 def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]:

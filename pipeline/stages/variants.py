@@ -20,8 +20,3 @@ def write_variants(params: Params, target: Path) -> None:
             read = read_by_training(variant_of(params, name))
             write_json(folder / f"{name}.json", {"seeds": list(seeds(params)), **read})
     announce(f"variants: {', '.join(params.ablate.variants) or 'none'}")
-
-
-def seed_folder(variant: Path, seed: int) -> Path:
-    """Where the run of a seed lies in the folder of its variant."""
-    return variant / f"seed_{seed}"

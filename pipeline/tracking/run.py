@@ -3,26 +3,24 @@
 What the store misses waits in a journal until :mod:`pipeline.tracking.sync` brings it in.
 """
 
-import json
 import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import numpy as np
 
 from gcl.config import Params
-from gcl.files import write_whole
 from gcl.images.manifest import Manifest
 from pipeline.console import announce
 from pipeline.params import flatten
+from pipeline.running.run_folder import SavedRun
 from pipeline.tracking.journal import Event, Journal
 from pipeline.tracking.run_names import run_name
 from pipeline.tracking.store import FAILED, FINISHED, IMAGE_TAGS, Store, first_line, image_files, tracking_uri, twice
@@ -35,15 +33,7 @@ LOCK_PATIENCE = 60.0
 """Seconds for another process that brings in what an earlier stage left."""
 
 
-@dataclass(frozen=True)
-class SavedRun:
-    """What a later stage continues a run by: our key, and MLflow's id unless the run never reached its store."""
-
-    key: str
-    run_id: str | None
-
-
-class Run:
+class TrackedRun:
     """One MLflow run that a stage writes to.
 
     Tracking never stops an experiment. All events go to a journal first and from there to the store. At the first fault
@@ -154,9 +144,9 @@ class Run:
 
 
 @contextmanager
-def tracked(identity: Mapping[str, Any], saved: SavedRun | None = None) -> Iterator[Run]:
+def tracked(identity: Mapping[str, Any], saved: SavedRun | None = None) -> Iterator[TrackedRun]:
     """A run that ends as finished, or as failed if the block raises."""
-    run, status = Run(identity, saved), FAILED
+    run, status = TrackedRun(identity, saved), FAILED
     try:
         yield run
         status = FINISHED
@@ -170,24 +160,6 @@ def run_identity(params: Params, manifest: Manifest, variant: str) -> dict[str, 
     seed = str(params.train.seed)
     tags = {"variant": variant, "seed": seed, "data.hash": manifest.sha256, **_revision_tags()}
     return {"name": run_name(params, variant), "dataset": dataset, "tags": tags}
-
-
-def save_run(run: Run, run_file: Path, training_seconds: float) -> None:
-    """Keeps what differs from one call to the next among the stage's outputs: how long it took, and what continues
-    the run, so that it is known when DVC restores them."""
-    run_file.parent.mkdir(parents=True, exist_ok=True)
-    contents = {**asdict(run.saved), "training_seconds": round(training_seconds, 1)}
-    write_whole(run_file, (json.dumps(contents) + "\n").encode())
-
-
-def saved_run(run_file: Path) -> SavedRun | None:
-    """What :func:`save_run` kept; None without a whole file. Runs from before there were keys go by their id."""
-    try:
-        contents = json.loads(run_file.read_text(encoding="utf-8"))
-        run_id = contents.get("run_id")
-        return SavedRun(UUID(contents.get("key", run_id)).hex, run_id)
-    except (FileNotFoundError, ValueError, TypeError, AttributeError):
-        return None
 
 
 def _event(kind: str, **contents: Any) -> Event:

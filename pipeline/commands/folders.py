@@ -5,13 +5,15 @@ from pathlib import Path
 from gcl.errors import UserError
 from pipeline.console import announce
 
-PREPARED, MODEL, TRANSLATED, REPORTS = (
-    Path("data/prepared"),
-    Path("data/model"),
-    Path("data/translated"),
-    Path("reports"),
-)
+PARAMS = Path("params.yaml")
+PREPARED = Path("data/prepared")
+MODEL = Path("data/model")
 RUN = Path("data/run.json")
+UNFINISHED = Path("data/unfinished")
+TRANSLATED = Path("data/translated")
+VARIANTS = Path("data/variants")
+ABLATIONS = Path("data/ablations")
+REPORTS = Path("reports")
 
 
 def training_run_file(reports: Path, model: Path = MODEL) -> Path:

@@ -6,7 +6,7 @@ interruption, which is too much for gigabytes from one slow host; the one below 
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 
 from gcl.errors import UserError
 from gcl.sources.public_datasets import Dataset
-from pipeline.console import announce, bar
 
 PUBLIC_ADDRESS = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 
@@ -32,22 +31,29 @@ PASSING_STATUS = {408, 429, 500, 502, 503, 504}
 
 CHUNK = 1 << 16
 
+Tell = Callable[[str], None]
+"""Says something to the user."""
 
-def fetch(dataset: Dataset, mirror: str | None, folder: Path) -> Path:
+ShowLevel = Callable[[Iterable[int], str, int], Iterable[int]]
+"""Passes on how much is there by now and shows it, given a description and the whole."""
+
+
+def fetch(dataset: Dataset, mirror: str | None, folder: Path, tell: Tell, show_level: ShowLevel) -> Path:
     """The path of the checked archive of ``dataset``: downloaded into ``folder`` unless it is there, or a local copy.
 
     ``mirror`` is None for the public address, the address of another folder on a server, or a local path: the archive
-    or its folder, which is used where it lies. Raises UserError if there is no such file, if it cannot be downloaded
-    (what has arrived is kept, and the next call goes on from there), or if its bytes are not the expected ones.
+    or its folder, which is used where it lies. ``tell`` hears of downloads and of what delays them; ``show_level`` may
+    draw how many MiB have arrived. Raises UserError if there is no such file, if it cannot be downloaded (what has
+    arrived is kept, and the next call goes on from there), or if its bytes are not the expected ones.
     """
     if mirror is not None and "://" not in mirror:
         return _local(dataset, Path(mirror))
     url = f"{(mirror or PUBLIC_ADDRESS).rstrip('/')}/{dataset.archive}"
     # pooch would tell of every download a second time.
     pooch.get_logger().setLevel("WARNING")
-    downloader = partial(_download, dataset)
+    downloader = partial(_download, dataset, tell, show_level)
     try:
-        with _alone(folder, dataset):
+        with _alone(folder, dataset, tell):
             return Path(pooch.retrieve(url, f"sha256:{dataset.sha256}", dataset.archive, folder, downloader=downloader))
     except OSError as error:
         raise UserError(f"{url} cannot be downloaded into {folder}: {error}. {_way_out(dataset)}") from error
@@ -56,14 +62,14 @@ def fetch(dataset: Dataset, mirror: str | None, folder: Path) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path, dataset: Dataset) -> Iterator[None]:
+def _alone(folder: Path, dataset: Dataset, tell: Tell) -> Iterator[None]:
     """Waits until no other process fetches the same archive into the same cache: they would fill one file."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f".{dataset.archive}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        announce(f"another process fetches {dataset.archive} into {folder}: waiting for it")
+        tell(f"another process fetches {dataset.archive} into {folder}: waiting for it")
         lock.acquire()
     try:
         yield
@@ -95,21 +101,20 @@ class _Passing(Exception):
     """A failure that the next attempt may not meet."""
 
 
-def _download(dataset: Dataset, url: str, output_file: str, _: object) -> None:
+def _download(dataset: Dataset, tell: Tell, show_level: ShowLevel, url: str, output_file: str, _: object) -> None:
     """A downloader as pooch wants one; what it fills beside ``output_file`` outlives every interruption."""
     part = Path(output_file).with_name(f"{dataset.archive}.partial")
     missing, free = dataset.size - _bytes_of(part), shutil.disk_usage(part.parent).free
     if missing > free:
         raise UserError(f"{part.parent}: {dataset.archive} needs {missing} bytes more, {free} are free; free some")
-    announce(f"downloading {url} ({missing / 2**20:.0f} of {dataset.size / 2**20:.0f} MiB)")
-    with bar() as progress:
-        task = progress.add_task(f"{dataset.archive} (MiB)", total=dataset.size >> 20)
-        for received in _fill(part, dataset, url):
-            progress.update(task, completed=received >> 20)
+    tell(f"downloading {url} ({missing / 2**20:.0f} of {dataset.size / 2**20:.0f} MiB)")
+    received = (count >> 20 for count in _fill(part, dataset, url, tell))
+    for _ in show_level(received, f"{dataset.archive} (MiB)", dataset.size >> 20):
+        pass
     part.replace(output_file)
 
 
-def _fill(part: Path, dataset: Dataset, url: str) -> Iterator[int]:
+def _fill(part: Path, dataset: Dataset, url: str, tell: Tell) -> Iterator[int]:
     """Makes ``part`` whole over as many connections as that takes; yields how many bytes there are."""
     longest, pauses = _bytes_of(part), iter(PAUSES)
     while _bytes_of(part) < dataset.size:
@@ -122,7 +127,7 @@ def _fill(part: Path, dataset: Dataset, url: str) -> Iterator[int]:
             if pause is None:
                 kept = f"{_bytes_of(part)} of {dataset.size} bytes are here, the next run goes on from there"
                 raise UserError(f"{url}: {failure}, {kept}. {_way_out(dataset)}") from failure
-            announce(f"{url}: {failure}; next attempt in {pause:.0f} s")
+            tell(f"{url}: {failure}; next attempt in {pause:.0f} s")
             time.sleep(pause)
 
 

@@ -1,0 +1,200 @@
+"""The commands of the stages: each reads params.yaml, says where things lie and calls its stage.
+
+Stage modules are imported inside their commands, since torch and MLflow take seconds that ``--help`` must not pay.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gcl.locks import only_writer
+from pipeline.commands.folders import (
+    ABLATIONS,
+    MODEL,
+    PARAMS,
+    PREPARED,
+    REPORTS,
+    RUN,
+    TRANSLATED,
+    UNFINISHED,
+    VARIANTS,
+    evaluation_run_file,
+    training_run_file,
+)
+from pipeline.commands.options import (
+    ModelFolder,
+    ParamsFile,
+    PreparedFolder,
+    ReportsFolder,
+    Restart,
+    RunFile,
+    TranslatedFolder,
+    UnfinishedFolder,
+    params_in,
+)
+from pipeline.running.stopping import stop_cleanly
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+app = typer.Typer()
+
+
+@app.command()
+def prepare(params_file: ParamsFile = PARAMS, target: Annotated[Path, typer.Option(help="Folder to fill.")] = PREPARED):
+    """Draw or import the data set: decoded once, upright, 8-bit RGB PNG, with a manifest."""
+    params = params_in(params_file)
+    from pipeline.stages.prepare import prepare
+
+    stop_cleanly()
+    prepare(params.data, target)
+
+
+@app.command()
+def train(
+    params_file: ParamsFile = PARAMS,
+    prepared: PreparedFolder = PREPARED,
+    model: ModelFolder = MODEL,
+    reports: ReportsFolder = REPORTS,
+    run_file: RunFile = None,
+    unfinished: UnfinishedFolder = UNFINISHED,
+    restart: Restart = False,
+):
+    """Train the translation model; writes curves and sample grids on the way. Goes on where a killed call stopped."""
+    params = params_in(params_file)
+    from gcl.images.prepared import Prepared
+    from pipeline.running.processes import on_all_devices
+    from pipeline.running.run_folder import RunFolder
+    from pipeline.stages.train import run_training
+
+    stop_cleanly()
+    data = Prepared(prepared)
+    run = RunFolder(model, TRANSLATED, reports, run_file or training_run_file(reports, model))
+
+    def work(fabric: "Fabric") -> None:
+        run_training(fabric, params, data, run, unfinished / "train", restart)
+
+    on_all_devices(params.train, data, work)
+
+
+@app.command()
+def translate(
+    params_file: ParamsFile = PARAMS,
+    model: ModelFolder = MODEL,
+    source: Annotated[Path, typer.Option("--input", help="An image, or a folder of images, nested or not.")] = PREPARED
+    / "testA",
+    target: Annotated[
+        Path, typer.Option("--output", help="Folder for PNGs of the same names, or for one image a .png file.")
+    ] = TRANSLATED,
+):
+    """Translate images of any size, in the model's precision. Without a params.yaml on the best device there is."""
+    in_project = params_file.is_file() or params_file != PARAMS
+    accelerator = params_in(params_file).train.accelerator if in_project else "auto"
+    from pipeline.stages.translate import translate
+
+    stop_cleanly()
+    translate(accelerator, model, source, target)
+
+
+@app.command()
+def evaluate(
+    params_file: ParamsFile = PARAMS,
+    prepared: PreparedFolder = PREPARED,
+    translated: TranslatedFolder = TRANSLATED,
+    reports: ReportsFolder = REPORTS,
+    run_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that keeps the id of the MLflow run to log to.",
+            show_default="data/run.json; for other folders nothing is logged",
+        ),
+    ] = None,
+    run_name: Annotated[str | None, typer.Option(help="Log to a new MLflow run of this name instead.")] = None,
+):
+    """Measure FID, KID, LPIPS and, where the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
+    params = params_in(params_file)
+    from gcl.images.prepared import Prepared
+    from pipeline.running.run_folder import RunFolder
+    from pipeline.stages.evaluate import run_evaluation
+
+    stop_cleanly()
+    log_to = evaluation_run_file(run_file, run_name, prepared, translated, reports)
+    with only_writer(reports / "evaluation.json"):
+        run_evaluation(params, Prepared(prepared), RunFolder(MODEL, translated, reports, log_to), run_name)
+
+
+@app.command()
+def report(
+    params_file: ParamsFile = PARAMS,
+    prepared: PreparedFolder = PREPARED,
+    model: ModelFolder = MODEL,
+    translated: TranslatedFolder = TRANSLATED,
+    reports: ReportsFolder = REPORTS,
+):
+    """Write reports/report.md with its figures from what the other stages left."""
+    params = params_in(params_file)
+    from gcl.images.prepared import Prepared
+    from pipeline.running.run_folder import RunFolder
+    from pipeline.stages.report import write_report
+
+    stop_cleanly()
+    with only_writer(reports / "report.md"):
+        write_report(params, Prepared(prepared), RunFolder(model, translated, reports, RUN))
+
+
+@app.command()
+def variants(
+    params_file: ParamsFile = PARAMS,
+    target: Annotated[Path, typer.Option(help="Folder to fill, a file a variant.")] = VARIANTS,
+):
+    """Write down what each variant of the ablation reads, so that DVC reruns those that changed and no other."""
+    from pipeline.stages.variants import write_variants
+
+    stop_cleanly()
+    write_variants(params_in(params_file), target)
+
+
+@app.command()
+def ablate(
+    variant: Annotated[str, typer.Argument(help="A name in ablate.variants of params.yaml.")],
+    params_file: ParamsFile = PARAMS,
+    prepared: PreparedFolder = PREPARED,
+    ablations: Annotated[Path, typer.Option(help="Folder to fill: VARIANT/seed_N.")] = ABLATIONS,
+    unfinished: UnfinishedFolder = UNFINISHED,
+    restart: Restart = False,
+):
+    """Train, translate and evaluate one variant, once a seed; what a killed call finished stays."""
+    params = params_in(params_file)
+    from gcl.images.prepared import Prepared
+    from pipeline.running.processes import on_all_devices
+    from pipeline.stages.ablate import run_ablation
+
+    stop_cleanly()
+    data = Prepared(prepared)
+
+    def work(fabric: "Fabric") -> None:
+        run_ablation(fabric, params, variant, data, ablations / variant, unfinished, restart)
+
+    on_all_devices(params.train, data, work)
+
+
+@app.command()
+def compare(
+    params_file: ParamsFile = PARAMS,
+    prepared: PreparedFolder = PREPARED,
+    translated: TranslatedFolder = TRANSLATED,
+    run_file: RunFile = None,
+    ablations: Annotated[Path, typer.Option(help="Folder of the variants: what `gcl ablate` wrote.")] = ABLATIONS,
+    reports: ReportsFolder = REPORTS,
+):
+    """Write reports/ablation.md: the main run beside its variants, with what seeds and test images leave open."""
+    params = params_in(params_file)
+    from gcl.images.prepared import Prepared
+    from pipeline.running.run_folder import RunFolder
+    from pipeline.stages.compare import compare
+
+    stop_cleanly()
+    main = RunFolder(MODEL, translated, reports, run_file or training_run_file(reports))
+    with only_writer(reports / "ablation.md"):
+        compare(params, Prepared(prepared), main, ablations)

@@ -1,0 +1,134 @@
+"""The commands beside the stages.
+
+What they call is imported inside them, since torch and MLflow take seconds that ``--help`` must not pay.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gcl.errors import UserError
+from pipeline.commands.folders import MODEL, PARAMS, PREPARED
+from pipeline.commands.options import ModelFolder, ParamsFile, params_in
+from pipeline.running.stopping import stop_cleanly
+
+app = typer.Typer()
+
+
+class Network(StrEnum):
+    """The bundled networks."""
+
+    encoder = "encoder"
+    judge = "judge"
+    segmenter = "segmenter"
+
+
+class Part(StrEnum):
+    """What `gcl bench` measures."""
+
+    graph_loss = "graph-loss"
+    step = "step"
+    translation = "translation"
+    evaluation = "evaluation"
+    startup = "startup"
+
+
+@app.command()
+def preset(
+    name: Annotated[str | None, typer.Argument(help="Which one; without it they are listed.")] = None,
+    params_file: ParamsFile = PARAMS,
+):
+    """Apply a preset, say the published setting, to params.yaml: its keys change, comments stay."""
+    from pipeline.presets import apply_preset, list_presets
+
+    stop_cleanly()
+    list_presets() if name is None else apply_preset(name, params_file)
+
+
+@app.command()
+def sync_tracking():
+    """Bring what the tracking server missed while it was down or slow into it; nothing comes in twice."""
+    from pipeline.tracking.sync import sync_tracking
+
+    stop_cleanly()
+    sync_tracking()
+
+
+@app.command()
+def import_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(help="A generator of the CUT family, say latest_net_G.pth.")],
+    target: Annotated[Path, typer.Option(help="Model folder to write.")],
+):
+    """Make a model folder of a published generator; nothing in its file is run."""
+    from gcl.exchange.public_checkpoints import import_checkpoint
+    from pipeline.console import announce
+
+    stop_cleanly()
+    description = import_checkpoint(checkpoint, target)
+    sizes = ", ".join(f"{key} {value}" for key, value in description["generator"].items())
+    announce(f"imported a generator ({sizes}): {target}")
+    if dropped := description["origin"].get("dropped"):
+        announce(
+            f"note: dropped {len(dropped)} running statistics, which its normalisations do not use: {dropped[0]}, ..."
+        )
+
+
+@app.command()
+def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .onnx.")], model: ModelFolder = MODEL):
+    """Write a model as ONNX for images of any number and size, checked against the original."""
+    from gcl.exchange.onnx_export import export_onnx
+    from gcl.networks.checkpoints import load_generator
+    from pipeline.console import announce
+
+    # Not stop_cleanly(): torch imports much in the middle of it, and nothing is ever left half-done.
+    difference = export_onnx(load_generator(model), onnx)
+    announce(f"exported, differs by at most {difference:.1g}: {onnx}")
+
+
+@app.command()
+def bench(
+    parts: Annotated[list[Part] | None, typer.Argument(help="What to measure; everything if nothing is named.")] = None,
+    params_file: ParamsFile = PARAMS,
+    output: Annotated[Path | None, typer.Option("--output", help="JSON file for the numbers.")] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only tell how long `dvc repro` takes here with these parameters.")
+    ] = False,
+):
+    """Measure this machine: the graph loss, training steps, translation, evaluation, start-up. Wants it to itself."""
+    params = params_in(params_file)
+    from gcl.images.prepared import Prepared
+    from pipeline.benchmarks.bench import bench, bench_estimate
+
+    stop_cleanly()
+    if estimate and parts:
+        raise UserError(f"--estimate measures what it needs; leave out {' '.join(parts)}")
+    if estimate:
+        bench_estimate(params, Prepared(PREPARED), output)
+    else:
+        bench(params, parts or list(Part), output)
+
+
+@app.command()
+def pretrain_encoder(
+    network: Annotated[Network, typer.Argument(help="Which of the bundled networks.")] = Network.encoder,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for NAME.safetensors and NAME.json.",
+            show_default="where the bundled network lies: gcl/networks/weights or gcl/measures/weights",
+        ),
+    ] = None,
+):
+    """Train a bundled network again from scratch: minutes on a CPU."""
+    import torch
+
+    from gcl.pretraining.feature_networks import pretrain
+    from gcl.pretraining.segmenter import pretrain_segmenter
+
+    stop_cleanly()
+    # The order of sums depends on the number of threads: with one, the recorded hashes can be met again.
+    torch.set_num_threads(1)
+    target = target or Path("gcl/networks/weights" if network is Network.encoder else "gcl/measures/weights")
+    pretrain_segmenter(target) if network is Network.segmenter else pretrain(network.value, target)

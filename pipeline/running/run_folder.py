@@ -1,0 +1,149 @@
+"""One training with its evaluation: where its files lie, and how they are written and read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+
+from gcl.errors import UserError
+from gcl.files import write_json, write_whole
+
+DIGITS = "%.6g"
+"""Of the values in tables."""
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What continues an MLflow run: our key, and MLflow's id unless the run never reached its store."""
+
+    key: str
+    run_id: str | None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One training with its evaluation: the main stages' own, or that of one seed of an ablation's variant.
+
+    Results are read when they are first asked for, and once. A UserError names a missing file and the command that
+    makes it.
+
+    Args:
+        model, translated, reports: the folders that training, translation and evaluation fill.
+        run_file: keeps the MLflow run; None for an evaluation of translations whose training is not known.
+        variant: of the ablation; None for the run of the main stages.
+    """
+
+    model: Path
+    translated: Path
+    reports: Path
+    run_file: Path | None
+    variant: str | None = None
+
+    @classmethod
+    def inside(cls, folder: Path, variant: str) -> "RunFolder":
+        """The run of one seed of a ``variant``: everything lies in one ``folder``."""
+        return cls(folder / "model", folder / "translated", folder, folder / "run.json", variant)
+
+    def command(self, stage: str) -> str:
+        """What to run for the files of ``stage``: that stage itself, or the one that makes the variant."""
+        return stage if self.variant is None else f"gcl ablate {self.variant}"
+
+    # --- training ------------------------------------------------------------------------------------------------
+
+    @property
+    def curves_file(self) -> Path:
+        """A table that DVC plots."""
+        return self.reports / "curves.csv"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of the sample grids."""
+        return self.reports / "samples"
+
+    def write_curves(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """The losses over the steps so far: a row has its ``step`` and every loss by name."""
+        self.reports.mkdir(parents=True, exist_ok=True)
+        write_whole(self.curves_file, pd.DataFrame(rows).to_csv(index=False, float_format=DIGITS).encode())
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """The losses over the steps: columns ``step`` and every loss."""
+        return pd.read_csv(self._existing(self.curves_file, "gcl train"))
+
+    def save(self, run: SavedRun, training_seconds: float) -> None:
+        """Keeps what differs from one call to the next among the outputs of training: how long it took, and what
+        continues the MLflow run, so that it is known when DVC restores them."""
+        self.run_file.parent.mkdir(parents=True, exist_ok=True)
+        contents = {**asdict(run), "training_seconds": round(training_seconds, 1)}
+        write_whole(self.run_file, (json.dumps(contents) + "\n").encode())
+
+    def saved(self) -> SavedRun | None:
+        """The MLflow run that :meth:`save` kept; None without a whole file. Runs from before there were keys go by
+        their id."""
+        try:
+            contents = json.loads(self.run_file.read_text(encoding="utf-8"))
+            run_id = contents.get("run_id")
+            return SavedRun(UUID(contents.get("key", run_id)).hex, run_id)
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
+            return None
+
+    @property
+    def training_seconds(self) -> float:
+        """How long the training took."""
+        path = self._existing(self.run_file, "gcl train")
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))["training_seconds"]
+        except KeyError as error:
+            raise UserError(f"{path}: no training_seconds in it; run: {self.command('gcl train')}") from error
+
+    # --- translation and evaluation ------------------------------------------------------------------------------
+
+    def translation(self, stem: str) -> Path:
+        """The translation of the test image of that name."""
+        return self._existing(self.translated / f"{stem}.png", "gcl translate")
+
+    def write_evaluation(
+        self,
+        metrics: Mapping[str, float],
+        yardsticks: Mapping[str, Mapping[str, float]],
+        rows: Sequence[Mapping[str, Any]],
+        per_image: pd.DataFrame,
+    ) -> list[Path]:
+        """Writes four files, and tells which.
+
+        ``metrics`` are by name, ``yardsticks`` the same of doing nothing and of real images, both for DVC to show;
+        ``rows`` have every metric with its conditions; ``per_image`` is as :attr:`per_image` reads it.
+        """
+        self.reports.mkdir(parents=True, exist_ok=True)
+        contents = {"metrics.json": metrics, "yardsticks.json": yardsticks, "evaluation.json": rows}
+        for name, content in contents.items():
+            write_json(self.reports / name, content)
+        write_whole(self.reports / "per_image.csv", per_image.to_csv(float_format=DIGITS).encode())
+        return [self.reports / name for name in (*contents, "per_image.csv")]
+
+    @property
+    def evaluation_file(self) -> Path:
+        """evaluation.json, for :func:`gcl.measures.rows.read_rows`."""
+        return self._existing(self.reports / "evaluation.json", "gcl evaluate")
+
+    @cached_property
+    def per_image(self) -> pd.DataFrame:
+        """One row per test image, one column per metric."""
+        path = self._existing(self.reports / "per_image.csv", "gcl evaluate")
+        # Names are text: the image 007.png is not 7, and NA.png is not missing.
+        return pd.read_csv(path, dtype={"image": str}, keep_default_na=False).set_index("image")
+
+    def _existing(self, path: Path, stage: str) -> Path:
+        if not path.is_file():
+            raise UserError(f"{path}: not there yet; run: {self.command(stage)}")
+        return path
+
+
+def seed_folder(variant: Path, seed: int) -> Path:
+    """Where the run of a seed lies in the folder of its variant."""
+    return variant / f"seed_{seed}"

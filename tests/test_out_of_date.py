@@ -1,0 +1,72 @@
+"""What a changed file calls out of date, in a real DVC repository: stages, and the finished seeds of the ablation."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from tests.project import run
+
+IMAGES_ON = {"prepare", "train", "translate", "evaluate", "report", "ablate", "compare"}
+
+OUT_OF_DATE = {
+    "gcl/contrast/graph.py": {"train", "report", "variants", "ablate", "compare"},
+    "gcl/networks/weights/encoder.safetensors": IMAGES_ON - {"prepare"} | {"variants"},
+    "gcl/training/trainer.py": {"train", "ablate", "compare"},
+    "pipeline/running/run_folder.py": {"train", "evaluate", "report", "ablate", "compare"},
+    "gcl/measures/metrics.py": {"evaluate", "report", "ablate", "compare"},
+    "gcl/measures/weights/judge.safetensors": {"evaluate", "report", "ablate", "compare"},
+    "gcl/images/decoding.py": IMAGES_ON,
+    "gcl/sources/scenes.py": {"prepare"},
+    "pipeline/pages/templates/report.md.j2": {"report", "compare"},
+    "pipeline/stages/compare.py": {"compare"},
+    "pipeline/tracking/store.py": set(),
+    "pipeline/console.py": set(),
+    "pipeline/running/progress.py": set(),
+    "pipeline/commands/stages.py": set(),
+    "gcl/contrast/__pycache__/new.pyc": set(),
+}
+"""The stages that depend on a file; those after them follow if it changes what they write."""
+
+
+@pytest.fixture(scope="module")
+def out_of_date(project):
+    """out_of_date() is the set of stages of which DVC says so, all variants of the ablation as one."""
+    with Repo(str(project)) as repo:
+
+        def ask() -> set[str]:
+            # A name is a path to dvc.yaml, a colon, the stage and, for a variant, @ and its name.
+            return {name.rpartition(":")[2].partition("@")[0] for name in repo.status()}
+
+        yield ask
+
+
+@contextmanager
+def changed(file: Path) -> Iterator[None]:
+    """Inside, ``file`` has a line more, or is there at all."""
+    before = file.read_bytes() if file.exists() else None
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes((before or b"") + b"\n")
+    try:
+        yield
+    finally:
+        file.unlink() if before is None else file.write_bytes(before)
+
+
+def digest_of_ablation(project: Path) -> str:
+    """What the fingerprint of a finished seed has of the code."""
+    code = "from pipeline.running.code import code_digest; print(code_digest('ablate'))"
+    return run(f'{sys.executable} -c "{code}"', project)
+
+
+@pytest.mark.parametrize("file", OUT_OF_DATE)
+def test_a_changed_file_calls_these_stages_out_of_date(project, out_of_date, file):
+    before = digest_of_ablation(project)
+    with changed(project / file):
+        assert out_of_date() == OUT_OF_DATE[file]
+        # Finished seeds stay exactly where DVC does not run their stage again.
+        assert (digest_of_ablation(project) != before) == ("ablate" in OUT_OF_DATE[file])
+    assert out_of_date() == set()

@@ -1,0 +1,67 @@
+"""Imports point down: a room knows only the rooms below it, wherever in its files an import stands."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.running.code import PACKAGES
+from tests.imports import imported_by
+from tests.project import ROOT
+
+FLOORS = (
+    {"gcl.errors", "gcl.value_ranges"},
+    {"gcl.config", "gcl.locks"},
+    {"gcl.files"},
+    {"gcl.images"},
+    {"gcl.networks", "gcl.sources"},
+    {"gcl.contrast", "gcl.measures"},
+    {"gcl.training"},
+    {"gcl.exchange", "gcl.pretraining"},
+    {"pipeline.console", "pipeline.variants"},
+    {"pipeline.params"},
+    {"pipeline.presets", "pipeline.running"},
+    {"pipeline.pages", "pipeline.tracking"},
+    {"pipeline.stages"},
+    {"pipeline.benchmarks"},
+    {"pipeline.commands"},
+    {"pipeline.cli"},
+    {"pipeline.__main__"},
+)
+"""Rooms, and modules outside of any, from the bottom up. Those on one floor do not know each other."""
+
+
+def room_of(file: Path) -> str:
+    """The folder of a package that ``file`` lies in, or its own name if it lies in the package itself."""
+    package, *inner = file.relative_to(ROOT).with_suffix("").parts
+    return f"{package}.{inner[0]}"
+
+
+FILES = [
+    file
+    for package in PACKAGES
+    for file in sorted((ROOT / package).rglob("*.py"))
+    if file != ROOT / package / "__init__.py"
+]
+ROOMS = sorted({room_of(file) for file in FILES})
+
+
+def test_every_room_has_its_floor():
+    assert sorted(room for floor in FLOORS for room in floor) == ROOMS
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_import_runs_upward(room):
+    floor = next(index for index, rooms in enumerate(FLOORS) if room in rooms)
+    below = {room}.union(*FLOORS[:floor])
+    upward = [
+        f"{file.relative_to(ROOT)} imports {other.relative_to(ROOT)}"
+        for file in FILES
+        for other in sorted(imported_by(file))
+        if room_of(file) == room and other in FILES and room_of(other) not in below
+    ]
+    assert upward == []
+
+
+def test_the_packages_themselves_import_nothing():
+    """Whatever they offer is loaded when it is first used: every import of a module runs these."""
+    assert [package for package in PACKAGES if imported_by(ROOT / package / "__init__.py")] == []
