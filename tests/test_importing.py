@@ -107,7 +107,7 @@ def test_hidden_files_are_passed_over_and_others_told(imported, source, tmp_path
     (source / "trainA/circle").symlink_to(source / "trainA")
     manifest = imported()
     assert manifest.notes == [
-        "trainA: 7 other entries passed over (.db: 1, .mp4: 1, .txt: 2, link to a folder: 2, no suffix: 1)"
+        "trainA: 7 other entries ignored (.db: 1, .mp4: 1, .txt: 2, link to a folder: 2, no suffix: 1)"
     ]
     assert manifest.counts()["trainA"] == 4
 
@@ -115,15 +115,13 @@ def test_hidden_files_are_passed_over_and_others_told(imported, source, tmp_path
 def test_what_was_passed_over_is_told_where_images_are_missing(imported, source):
     for path in (source / "testB").iterdir():
         path.rename(path.with_suffix(".HEIC"))
-    with pytest.raises(
-        UserError, match=r"testB: no images here, .*\.gif .* are read; testB: 2 other entries passed over"
-    ):
+    with pytest.raises(UserError, match=r"testB: no images here, .*\.gif .* are read; testB: 2 other entries ignored"):
         imported()
 
 
 def test_heic_is_passed_over_with_advice(imported, source):
     (source / "trainA/one.heic").write_bytes(b"x")
-    notes = ["trainA: 1 other entry passed over (.heic: 1); convert HEIC to JPEG or PNG"]
+    notes = ["trainA: 1 other entry ignored (.heic: 1); convert HEIC to JPEG or PNG"]
     assert imported().notes == notes
 
 
@@ -156,7 +154,7 @@ def test_skipping_lists_every_file_with_its_reason_and_keeps_the_rest(imported, 
     manifest = imported(image_size=33, on_bad_image="skip")
     assert manifest.skipped == [
         Skipped("trainA", "a.jpg", "empty file"),
-        Skipped("trainA", "z.png", "no file, or a link to nothing"),
+        Skipped("trainA", "z.png", "not a file, or a broken link"),
         Skipped(
             "trainB", "deep/text.webp", "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
         ),
@@ -182,7 +180,7 @@ def test_stopping_names_the_first_bad_file_in_the_order_of_the_paths(imported, s
     with pytest.raises(BadImageError, match=r"trainA/a\.jpg: empty file$"):
         imported("one")
     (spoilt / "trainA/a.jpg").unlink()
-    with pytest.raises(BadImageError, match=r"trainA/z\.png: no file"):
+    with pytest.raises(BadImageError, match=r"trainA/z\.png: not a file"):
         imported("two")
 
 
@@ -228,8 +226,9 @@ def test_frames_and_profiles_left_out_are_told(imported, source):
         (source / f"trainA/{index}.png").write_bytes(saved(frames[0], "PNG", save_all=True, append_images=frames[1:]))
     (source / "testB/odd.png").write_bytes(saved(frames[0], "PNG", icc_profile=b"none"))
     assert imported().notes == [
-        "trainA: 7 with several frames or pages, the first is used (0.png, 1.png, 2.png, 3.png, 4.png and 2 more)",
-        "testB: 1 with a colour profile that does not fit, the colours are read as sRGB (odd.png)",
+        "trainA: 7 with several frames or pages, of which only the first is used (0.png, 1.png, 2.png, 3.png, 4.png "
+        "and 2 more)",
+        "testB: 1 with a colour profile that does not fit, so the colours are read as sRGB (odd.png)",
         "trainA: 6 repeat another image of it",
     ]
 
