@@ -73,7 +73,7 @@ def test_names_that_collide_are_numbered_in_the_order_of_the_paths_and_told(impo
         "sub_b_2.png": 50,
     }
     assert manifest.notes == [
-        "trainA: 4 numbered, since their name was taken (a.jpg as a_2.png, a.png as a_3.png, a_2.bmp as a_2_2.png, "
+        "trainA: 4 numbered, because their names were taken (a.jpg as a_2.png, a.png as a_3.png, a_2.bmp as a_2_2.png, "
         "sub_b.png as sub_b_2.png)"
     ]
     assert imported("again").sha256 == manifest.sha256
@@ -158,14 +158,14 @@ def test_skipping_lists_every_file_with_its_reason_and_keeps_the_rest(imported, 
         Skipped(
             "trainB", "deep/text.webp", "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
         ),
-        Skipped("trainB", "tiny.png", "31x31 pixels; at least 32 a side are needed"),
+        Skipped("trainB", "tiny.png", "31x31 pixels; at least 32 per side are needed"),
         Skipped(
             "testA",
             "small.png",
             "32x32 pixels, smaller than data.image_size 33; use larger images or a smaller data.image_size",
         ),
     ]
-    assert manifest.notes == ["5 of 16 files were not usable and skipped"]
+    assert manifest.notes == ["5 of 16 files were unusable and were skipped"]
     assert manifest.counts() == dict(zip(SPLITS, (4, 3, 2, 2), strict=True))
     for split in SPLITS:
         assert {path.name for path in (tmp_path / "target" / split).iterdir()} == {
@@ -229,7 +229,7 @@ def test_frames_and_profiles_left_out_are_told(imported, source):
         "trainA: 7 with several frames or pages, of which only the first is used (0.png, 1.png, 2.png, 3.png, 4.png "
         "and 2 more)",
         "testB: 1 with a colour profile that does not fit, so the colours are read as sRGB (odd.png)",
-        "trainA: 6 repeat another image of it",
+        "trainA: 6 repeat another image in it",
     ]
 
 
@@ -240,10 +240,10 @@ def test_a_picture_in_train_and_test_is_a_warning_whatever_its_file_is(imported,
     Image.fromarray(pixels).save(source / "trainA/other domain.bmp")
     manifest = imported()
     assert manifest.warnings == [
-        "2 of 4 images of testB are in trainB too, which invalidates the numbers; take them out of one of the two "
+        "2 of 4 images of testB are in trainB too, which invalidates the metrics; remove them from one of the two "
         "(same.png = image_1.png, same_2.png = image_1.png)"
     ]
-    assert "testB: 1 repeat another image of it" in manifest.notes
+    assert "testB: 1 repeat another image in it" in manifest.notes
 
 
 @pytest.mark.parametrize("split", ["testA", "trainB", "testB"])

@@ -52,7 +52,7 @@ def test_every_key_has_a_comment():
         ("encoder", "layers", ["conv1"], ["encoder.layers: encoder.name small has no layer conv1"]),
         ("encoder", "name", "vgg19", ["encoder.name = vgg19: there is no such encoder; there are small, vgg16"]),
         ("discriminator", "name", "pach", ["discriminator.name = pach: there is no such discriminator"]),
-        ("data", "source", "horses", ["data.source = horses: there is no such source; there are scenes, folder"]),
+        ("data", "source", "horses", ["data.source = horses: there is no such source; choose from scenes, folder"]),
         ("train", "seed", 2**32, ["train.seed"]),
         ("graph", "weight", float("inf"), ["graph.weight = inf"]),
         ("optimizer", "lr", 1, ["optimizer: unknown key"]),
