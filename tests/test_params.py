@@ -50,7 +50,7 @@ def test_every_key_has_a_comment():
         ("train", "crop_size", 62, ["train.crop_size 62", "multiple of 4"]),
         ("discriminator", "layers", 5, ["discriminator.layers 5", "train.crop_size 64"]),
         ("encoder", "layers", ["conv1"], ["encoder.layers: encoder.name small has no layer conv1"]),
-        ("encoder", "name", "vgg19", ["encoder.name = vgg19: there is no such encoder; there are small, vgg16"]),
+        ("encoder", "name", "vgg19", ["encoder.name = vgg19: there is no such encoder; choose from small, vgg16"]),
         ("discriminator", "name", "pach", ["discriminator.name = pach: there is no such discriminator"]),
         ("data", "source", "horses", ["data.source = horses: there is no such source; choose from scenes, folder"]),
         ("train", "seed", 2**32, ["train.seed"]),
@@ -65,7 +65,7 @@ def test_every_key_has_a_comment():
         ("generator", "channels", 100000, ["generator.channels = 100000", "512"]),
         ("data", "scenes_train", 10**7, ["data.scenes_train"]),
         ("encoder", "layers", ["relu3_3"], ["encoder.layers: encoder.name small has no layer relu3_3", "relu3_2"]),
-        ("encoder", "layers", ["relu4_1"], ["has no layer relu4_1; there are relu1_1"]),
+        ("encoder", "layers", ["relu4_1"], ["has no layer relu4_1; choose from relu1_1"]),
         (
             "cut",
             "layers",
