@@ -70,7 +70,7 @@ def test_every_key_has_a_comment():
             "cut",
             "layers",
             [0, 24],
-            ["ablate.variants.cut: cut.layers: this generator has no layer 24; there are 0 to 23"],
+            ["ablate.variants.cut: cut.layers: this generator has no layer 24; choose from 0 to 23"],
         ),
         ("data", "size", 64, ["data.size: this key is called data.image_size now"]),
     ],
@@ -87,7 +87,7 @@ def test_mistakes_are_named(settings, section, key, value, told):
     "variants, told",
     [
         ({"both": {"method": "cut", "hops": 3}}, "ablate.variants.both: hops: unknown key; allowed: weight"),
-        ({"none": {"method": "cat"}}, "method = cat: there is no such method; there are gcl, cut"),
+        ({"none": {"method": "cat"}}, "method = cat: there is no such method; choose from gcl, cut"),
         (
             {"deep": {"method": "cut", "layers": [24]}},
             "ablate.variants.deep: cut.layers: this generator has no",
