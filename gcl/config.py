@@ -1,7 +1,7 @@
-"""The sections of params.yaml as frozen models that refuse unknown keys and values out of range.
+"""The sections of params.yaml as frozen models that reject unknown keys and values out of range.
 
-No file is read here; the defaults and the comment to every key stand in params.yaml. What the parameters do stands
-where they are used, and so do the names of methods, encoders, discriminators and sources, which are checked there.
+No file is read here: params.yaml holds the defaults and a comment on every key. What a parameter does is documented
+where it is used; the names of methods, encoders, discriminators and sources are defined and checked there too.
 """
 
 import re
@@ -35,13 +35,13 @@ GeneratorLayers = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min
 
 
 class Section(BaseModel):
-    """One section of params.yaml: immutable, every key required, unknown keys refused."""
+    """One section of params.yaml: immutable, with every key required and unknown keys rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
-    """Which images, and how ``prepare`` stores them."""
+    """Which images are used, and how ``prepare`` stores them."""
 
     source: str
     path: File | None
@@ -58,7 +58,7 @@ class DataConfig(Section):
         if self.source == "folder" and self.path is None:
             raise ValueError("data.source is folder: set data.path to the folder that holds trainA and trainB")
         if self.source == "scenes" and self.image_size is None:
-            raise ValueError("data.source is scenes: set data.image_size, the pixels to draw them at, to a number")
+            raise ValueError("data.source is scenes: set data.image_size to the size in pixels to draw them at")
         return self
 
 
@@ -91,8 +91,8 @@ class GraphConfig(Section):
         needed = 1 + (self.levels if self.pooling else 0)
         if len(self.level_weights) < needed:
             raise ValueError(
-                f"graph.level_weights has {len(self.level_weights)} numbers; graph.levels {self.levels} "
-                f"needs {needed}, the unpooled graph's first"
+                f"graph.level_weights has {len(self.level_weights)} weights; graph.levels {self.levels} "
+                f"needs {needed}, starting with the unpooled graph's"
             )
         return self
 
@@ -141,7 +141,7 @@ class DiscriminatorConfig(Section):
 
 
 class TrainConfig(Section):
-    """Optimisation, the images' augmentation, the device, and what is written down on the way."""
+    """Optimisation, augmentation, devices, and how often progress is written."""
 
     seed: Seed
     steps: Steps
@@ -177,7 +177,7 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """How outputs are judged."""
+    """How translations are judged."""
 
     features: Literal["small", "inception"]
     inception_weights: File | None
@@ -187,14 +187,14 @@ class EvaluateConfig(Section):
 
 
 UNSEEN_BY_DVC = ("size", "nfiles")
-"""Keys that DVC's cache of runs passes over, wherever they stand, parameters included (iterative/dvc#10296)."""
+"""Keys that DVC's run cache ignores at any depth, even in parameters (iterative/dvc#10296)."""
 
 MAIN = "main"
 """The variant that changes nothing: the experiment itself."""
 
 
 class AblateConfig(Section):
-    """Which variants of the experiment are trained beside it, and how often."""
+    """Which variants of the experiment are trained beside it, and with how many seeds."""
 
     seeds: Annotated[Whole, Field(ge=1, le=1000)]
     variants: dict[str, dict[str, Any]]
@@ -204,11 +204,11 @@ class AblateConfig(Section):
         for name in self.variants:
             if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", name):
                 raise ValueError(
-                    f"ablate.variants.{name}: a name is made of up to 100 letters of the English alphabet, digits and _"
+                    f"ablate.variants.{name}: a name consists of 1 to 100 letters of the English alphabet, digits and _"
                 )
             if name in UNSEEN_BY_DVC:
                 raise ValueError(
-                    f"ablate.variants.{name}: DVC leaves this name out of what it compares; choose another"
+                    f"ablate.variants.{name}: DVC ignores this name when it compares parameters; choose another"
                 )
         return self
 
@@ -220,7 +220,7 @@ class AblateConfig(Section):
 
 
 class Params(Section):
-    """The whole of params.yaml."""
+    """All sections of params.yaml."""
 
     data: DataConfig
     method: str

@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """Something a person can mend: the message says what was wrong, where, and what would be right."""
+    """Something the user can fix: the message says what was wrong, where, and what would be right."""

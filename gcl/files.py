@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ from gcl.errors import UserError
 from gcl.locks import only_writer
 
 MARKER = ".gcl-output"
-"""The file that tells a folder of ours, which may be replaced, from anybody else's."""
+"""The file that marks a folder as written by this program, which may therefore replace it."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes under a temporary name beside ``path`` first, so that nobody ever reads half a file.
+    """Writes ``content`` to a temporary file beside ``path``, then renames it, so that nobody ever reads half a file.
 
-    An OSError, of a full disk say, names ``path``, and what was there before is as it was.
+    Raises OSError, for instance if the disk is full. It names ``path``, and what was there before is unchanged.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -29,18 +29,18 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}; what was there before is as it was", str(path)) from error
+        raise OSError(error.errno, f"{error.strerror}; what was there before is unchanged", str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of ``target`` if the block succeeds and vanishes if it fails.
+    """Yields a new folder, which replaces ``target`` if the block succeeds and is deleted if it fails.
 
-    It is filled as ``target``.partial; the old folder stands aside as ``target``.replaced until the new one is in its
-    place, and is put back by the next call should the process be killed in between. UserError, and nothing touched, if
-    one of the three holds files and is not the work of an earlier call, or another process is filling it.
+    The new folder is filled as ``target``.partial. The old one is kept as ``target``.replaced until the new one is in
+    place; if the process is killed in between, the next call puts the old one back. Raises UserError, and touches
+    nothing, if one of the three holds files that no earlier call wrote, or if another process is writing ``target``.
     """
     with only_writer(target):
         yield from _replaced(target.resolve())
@@ -72,7 +72,7 @@ def _check_ours(folder: Path) -> None:
 
 
 def write_json(path: Path, contents: object) -> None:
-    """Writes what JSON can hold, readably, as :func:`write_whole` does."""
+    """Writes ``contents`` as indented JSON, whole or not at all (:func:`write_whole`)."""
     write_whole(path, (json.dumps(contents, indent=2) + "\n").encode())
 
 

@@ -1,4 +1,4 @@
-"""One process at a time writes a file or folder."""
+"""Locks, so that one process at a time writes a file or folder."""
 
 import os
 import shlex
@@ -14,11 +14,12 @@ from gcl.errors import UserError
 
 @contextmanager
 def only_writer(*paths: Path, wait: bool = False) -> Iterator[None]:
-    """Inside, no other process that asks gets to write any of ``paths``, files or folders that need not exist.
+    """Locks ``paths``, files or folders that need not exist yet, against other processes that call this function.
 
-    UserError, naming the other process, if one is at it, unless this one shall ``wait`` for it. The locks are the
-    system's, which ends them with this process, however that dies; processes that it starts or forks do not hold them.
-    Their files, .NAME.lock beside each path, are there only meanwhile or, after a SIGKILL, until the next call.
+    If another process holds a lock, this one waits if ``wait`` is true, and otherwise raises UserError, which names the
+    other process. The operating system releases the locks when this process ends, however it ends; processes that it
+    starts or forks do not hold them. The lock files, .NAME.lock beside each path, are removed at the end of the block;
+    those left by a SIGKILL, by the next call.
     """
     with ExitStack() as locks:
         for path in paths:
@@ -36,7 +37,7 @@ def _locked(path: Path, wait: bool) -> Iterator[None]:
             yield
     finally:
         for folder in missing:
-            with suppress(OSError):  # it holds something by now
+            with suppress(OSError):  # the folder is no longer empty
                 folder.rmdir()
 
 
@@ -55,14 +56,15 @@ def _locked_file(file: Path, path: Path, wait: bool) -> Iterator[None]:
         file.write_text(f"process {os.getpid()}: {shlex.join(sys.orig_argv)}", encoding="utf-8", errors="replace")
         yield
     finally:
-        # While it is locked: whoever has opened it meanwhile sees that it is gone, and makes another one.
+        # The file is removed while it is still locked: a process that has opened it meanwhile sees that it is gone and
+        # makes a new one.
         with suppress(OSError):
             file.unlink()
         lock.release()
 
 
 def _holder(file: Path) -> str:
-    """The process that wrote itself into the lock ``file``, if it has done so already."""
+    """The process named in the lock ``file``, or just "another process" if none is named there yet."""
     with suppress(OSError):
         if holder := file.read_text(encoding="utf-8", errors="replace"):
             return f"another process ({holder})"

@@ -1,4 +1,4 @@
-"""The kinds of values in params.yaml, each with the range outside of which nothing could run."""
+"""The types of the values in params.yaml, each with the range outside which nothing could run."""
 
 from os.path import expanduser
 from pathlib import Path
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 MOST_PROCESSES = 1024
-"""On one machine; and machines."""
+"""The most processes on one machine, and also the most machines."""
 
 
 def _no_truth_value(number: object) -> object:
@@ -30,7 +30,7 @@ Steps = Annotated[Whole, Field(ge=1, le=10**9)]
 Images = Annotated[Whole, Field(ge=1, le=10**6)]
 Pixels = Annotated[Whole, Field(ge=16, le=2**14)]
 Width = Annotated[Whole, Field(ge=1, le=2**12)]
-"""Of a batch or of a layer."""
+"""The size of a batch or the width of a layer."""
 Patches = Annotated[Whole, Field(ge=1, le=2**16)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Nodes = Annotated[Whole, Field(ge=1, le=MOST_PROCESSES)]

@@ -243,12 +243,12 @@ def test_a_failure_or_an_interruption_keeps_what_was_there(tmp_path):
 
 def test_too_little_free_disk_is_told_before_anything_is_written(refused, monkeypatch):
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: SimpleNamespace(free=5999))
-    assert "6000 bytes, 5999 are free" in refused(TWO)
+    assert "6000 bytes, but only 5999 are free" in refused(TWO)
 
 
 def test_too_many_members_are_refused(refused, monkeypatch):
     monkeypatch.setattr(archives, "MOST_MEMBERS", 1)
-    assert "2 members; 1 are allowed" in refused(TWO)
+    assert "2 members; at most 1 are allowed" in refused(TWO)
 
 
 @pytest.mark.parametrize("archive", ["missing.zip", "."])

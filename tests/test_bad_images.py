@@ -17,13 +17,13 @@ L = RGB[..., 0]
 
 UNREADABLE = "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
 HEIC = "a HEIC image, which cannot be read; convert it to JPEG or PNG"
-NO_WHITE = "pixels: signed, 32-bit or floating-point pixels have no fixed white; convert it to 8 or 16 bits"
+NO_WHITE = "pixels: signed, 32-bit or floating-point pixels have no fixed white; convert the image to 8 or 16 bits"
 BOMB = "more than 178,956,970 pixels"
 
 
 def layout(told: str) -> str:
     """What is said of a TIFF that Pillow does not know."""
-    return f"a TIFF of {told} cannot be read; save it as gray or RGB of 8 or 16 bits"
+    return f"a TIFF of {told} cannot be read; save it as gray or RGB with 8 or 16 bits per channel"
 
 
 BAD = {
@@ -104,7 +104,7 @@ def test_what_is_no_file_is_refused(tmp_path, kind):
         os.mkfifo(path)
     elif kind.startswith("link"):
         path.symlink_to(path if kind == "link to itself" else tmp_path / "nowhere")
-    with pytest.raises(BadImageError, match=r"image\.png: no file, or a link to nothing$"):
+    with pytest.raises(BadImageError, match=r"image\.png: not a file, or a broken link$"):
         decode(path)
 
 

@@ -101,7 +101,7 @@ def test_stays_in_evaluation_mode() -> None:
 
 @pytest.mark.parametrize("name", ["relu4_1", "relu1_3", "conv1_1"])
 def test_unknown_layer_is_named_with_those_allowed(name: str) -> None:
-    with pytest.raises(ValueError, match=f"no layer {name}; there are relu1_1, relu1_2, relu2_1,"):
+    with pytest.raises(ValueError, match=f"no layer {name}; choose from relu1_1, relu1_2, relu2_1,"):
         load_encoder("small", ["relu1_1", name])
 
 

@@ -74,7 +74,7 @@ def test_names_that_collide_are_numbered_in_the_order_of_the_paths_and_told(impo
         "sub_b_2.png": 50,
     }
     assert manifest.notes == [
-        "trainA: 4 numbered, since their name was taken (a.jpg as a_2.png, a.png as a_3.png, a_2.bmp as a_2_2.png, "
+        "trainA: 4 numbered, because their names were taken (a.jpg as a_2.png, a.png as a_3.png, a_2.bmp as a_2_2.png, "
         "sub_b.png as sub_b_2.png)"
     ]
     assert imported("again").sha256 == manifest.sha256
@@ -108,7 +108,7 @@ def test_hidden_files_are_passed_over_and_others_told(imported, source, tmp_path
     (source / "trainA/circle").symlink_to(source / "trainA")
     manifest = imported()
     assert manifest.notes == [
-        "trainA: 7 other entries passed over (.db: 1, .mp4: 1, .txt: 2, link to a folder: 2, no suffix: 1)"
+        "trainA: 7 other entries ignored (.db: 1, .mp4: 1, .txt: 2, link to a folder: 2, no suffix: 1)"
     ]
     assert manifest.counts()["trainA"] == 4
 
@@ -116,15 +116,13 @@ def test_hidden_files_are_passed_over_and_others_told(imported, source, tmp_path
 def test_what_was_passed_over_is_told_where_images_are_missing(imported, source):
     for path in (source / "testB").iterdir():
         path.rename(path.with_suffix(".HEIC"))
-    with pytest.raises(
-        UserError, match=r"testB: no images here, .*\.gif .* are read; testB: 2 other entries passed over"
-    ):
+    with pytest.raises(UserError, match=r"testB: no images here, .*\.gif .* are read; testB: 2 other entries ignored"):
         imported()
 
 
 def test_heic_is_passed_over_with_advice(imported, source):
     (source / "trainA/one.heic").write_bytes(b"x")
-    notes = ["trainA: 1 other entry passed over (.heic: 1); convert HEIC to JPEG or PNG"]
+    notes = ["trainA: 1 other entry ignored (.heic: 1); convert HEIC to JPEG or PNG"]
     assert imported().notes == notes
 
 
@@ -157,18 +155,18 @@ def test_skipping_lists_every_file_with_its_reason_and_keeps_the_rest(imported, 
     manifest = imported(image_size=33, on_bad_image="skip")
     assert manifest.skipped == [
         Skipped("trainA", "a.jpg", "empty file"),
-        Skipped("trainA", "z.png", "no file, or a link to nothing"),
+        Skipped("trainA", "z.png", "not a file, or a broken link"),
         Skipped(
             "trainB", "deep/text.webp", "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
         ),
-        Skipped("trainB", "tiny.png", "31x31 pixels; at least 32 a side are needed"),
+        Skipped("trainB", "tiny.png", "31x31 pixels; at least 32 per side are needed"),
         Skipped(
             "testA",
             "small.png",
             "32x32 pixels, smaller than data.image_size 33; use larger images or a smaller data.image_size",
         ),
     ]
-    assert manifest.notes == ["5 of 16 files were not usable and skipped"]
+    assert manifest.notes == ["5 of 16 files were unusable and were skipped"]
     assert manifest.counts() == dict(zip(SPLITS, (4, 3, 2, 2), strict=True))
     for split in SPLITS:
         assert {path.name for path in (tmp_path / "target" / split).iterdir()} == {
@@ -183,7 +181,7 @@ def test_stopping_names_the_first_bad_file_in_the_order_of_the_paths(imported, s
     with pytest.raises(BadImageError, match=r"trainA/a\.jpg: empty file$"):
         imported("one")
     (spoilt / "trainA/a.jpg").unlink()
-    with pytest.raises(BadImageError, match=r"trainA/z\.png: no file"):
+    with pytest.raises(BadImageError, match=r"trainA/z\.png: not a file"):
         imported("two")
 
 
@@ -229,9 +227,10 @@ def test_frames_and_profiles_left_out_are_told(imported, source):
         (source / f"trainA/{index}.png").write_bytes(saved(frames[0], "PNG", save_all=True, append_images=frames[1:]))
     (source / "testB/odd.png").write_bytes(saved(frames[0], "PNG", icc_profile=b"none"))
     assert imported().notes == [
-        "trainA: 7 with several frames or pages, the first is used (0.png, 1.png, 2.png, 3.png, 4.png and 2 more)",
-        "testB: 1 with a colour profile that does not fit, the colours are read as sRGB (odd.png)",
-        "trainA: 6 repeat another image of it",
+        "trainA: 7 with several frames or pages, of which only the first is used (0.png, 1.png, 2.png, 3.png, 4.png "
+        "and 2 more)",
+        "testB: 1 with a colour profile that does not fit, so the colours are read as sRGB (odd.png)",
+        "trainA: 6 repeat another image in it",
     ]
 
 
@@ -242,10 +241,10 @@ def test_a_picture_in_train_and_test_is_a_warning_whatever_its_file_is(imported,
     Image.fromarray(pixels).save(source / "trainA/other domain.bmp")
     manifest = imported()
     assert manifest.warnings == [
-        "2 of 4 images of testB are in trainB too, which invalidates the numbers; take them out of one of the two "
+        "2 of 4 images of testB are in trainB too, which invalidates the metrics; remove them from one of the two "
         "(same.png = image_1.png, same_2.png = image_1.png)"
     ]
-    assert "testB: 1 repeat another image of it" in manifest.notes
+    assert "testB: 1 repeat another image in it" in manifest.notes
 
 
 @pytest.mark.parametrize("split", ["testA", "trainB", "testB"])

@@ -49,5 +49,5 @@ def test_a_wrong_archive_is_refused_and_what_was_prepared_stays(horse2zebra, tmp
 
 def test_an_unknown_data_set_is_told_with_what_there_is(settings):
     settings["data"]["source"] = "horse2zebras"
-    with pytest.raises(UserError, match=r"data\.source = horse2zebras.*'folder'.*'horse2zebra'"):
+    with pytest.raises(UserError, match=r"data\.source = horse2zebras: .* choose from scenes, folder, .*horse2zebra"):
         parse_params(settings, "params.yaml")

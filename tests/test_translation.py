@@ -177,19 +177,19 @@ def test_what_was_left_out_and_passed_over_is_told(tmp_path, model, photographs,
     assert {"moving.png", "more/pages.png", "plain.png", "plain 2.png"} < contents(tmp_path / "out").keys()
     assert capsys.readouterr().out.splitlines() == [
         f"translated 7 images: {tmp_path / 'out'}",
-        "note: 3 other entries passed over (.heic: 1, .txt: 1, link to a folder: 1); convert HEIC to JPEG or PNG",
-        "note: 2 with several frames or pages, the first is used (more/pages.tif, moving.gif)",
+        "note: 3 other entries ignored (.heic: 1, .txt: 1, link to a folder: 1); convert HEIC to JPEG or PNG",
+        "note: 2 with several frames or pages, of which only the first is used (more/pages.tif, moving.gif)",
     ]
     translate("cpu", model, photographs / "moving.gif", tmp_path / "one.png")
     assert capsys.readouterr().out.splitlines() == [
         f"translated 1 image: {tmp_path / 'one.png'}",
-        "note: 1 with several frames or pages, the first is used (moving.gif)",
+        "note: 1 with several frames or pages, of which only the first is used (moving.gif)",
     ]
 
 
 def test_a_broken_link_to_an_image_is_told(tmp_path, model, photographs):
     (photographs / "gone.png").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"gone\.png: no file, or a link to nothing"):
+    with pytest.raises(UserError, match=r"gone\.png: not a file, or a broken link"):
         translate("cpu", model, photographs, tmp_path / "out")
 
 

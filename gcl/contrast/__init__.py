@@ -1,1 +1,1 @@
-"""What holds a translation to its input: the patch graph, the contrastive losses, and the table of methods."""
+"""What keeps a translation close to its input: the patch graph, the contrastive losses, and the table of methods."""

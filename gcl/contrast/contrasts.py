@@ -1,8 +1,8 @@
-"""What the generator is held to beside the GAN: one interface, (inputs, outputs) -> (loss, values to log).
+"""The losses beside the GAN loss, behind one interface: (inputs, outputs) -> (loss, values to log).
 
-Inputs and outputs are images (B, 3, H, W) in [-1, 1] and their translations. A contrast is a module with ``features``
-of images, a ``loss`` with the layers that learn, and ``compare``, which is that loss of two lists of features. The
-training loop does not know which contrast it runs.
+Inputs are images (B, 3, H, W) in [-1, 1]; outputs are their translations. A contrast is a module with three parts:
+``features`` computes the features of images, ``loss`` holds the trainable layers, and ``compare`` applies the loss to
+two lists of features. The training loop does not know which contrast it runs.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class GraphContrast(nn.Module):
         self.encoder, self.loss = encoder, loss
 
     def forward(self, inputs: Tensor, outputs: Tensor) -> Result:
-        """The graph loss, and the share of edges in the inputs' graphs."""
+        """The graph loss and, to log, the share of possible edges that the inputs' graphs have."""
         with torch.no_grad():
             input_features = self.features(inputs)
         return self.compare(input_features, self.features(outputs))
@@ -34,7 +34,7 @@ class GraphContrast(nn.Module):
         return self.encoder(images)
 
     def compare(self, input_features: list[Tensor], output_features: list[Tensor]) -> Result:
-        """As :meth:`forward`, of features."""
+        """Like :meth:`forward`, but given features."""
         loss, graphs = self.loss(input_features, output_features)
         return loss, {"graph_density": torch.stack([graph.density for graph in graphs]).mean()}
 
@@ -43,8 +43,8 @@ class PatchContrast(nn.Module):
     """CUT and SRC: a loss between patches, on the features of the generator's own first half.
 
     ``encode`` maps images to these features. It is a function, not a module, so that the generator's parameters
-    stay the generator's: one optimiser learns them. With ``flip_equivariance`` (FastCUT) every other call, by chance,
-    compares the features of the mirrored input with the mirrored features of the output.
+    belong to the generator alone and only one optimiser updates them. With ``flip_equivariance`` (FastCUT), half of the
+    calls, at random, compare the features of the mirrored input with the mirrored features of the output.
     """
 
     def __init__(self, encode: Callable[[Tensor], list[Tensor]], loss: nn.Module, flip_equivariance: bool = False):
@@ -64,5 +64,5 @@ class PatchContrast(nn.Module):
         return self.encode(images)
 
     def compare(self, input_features: list[Tensor], output_features: list[Tensor]) -> Result:
-        """As :meth:`forward`, of features."""
+        """Like :meth:`forward`, but given features."""
         return self.loss(input_features, output_features), {}

@@ -1,8 +1,8 @@
-"""The methods: what a translation is held to its input by, beside the GAN. One row for each.
+"""The table of methods, which keep a translation close to its input beside the GAN loss.
 
-Everything else asks this table: which sections of params.yaml a method reads, how it is built, what it is called. A new
-method is a loss in this folder, its section in :mod:`gcl.config`, and a row here. Importing this module does not import
-torch, so that a command can check its parameters before anything slow begins.
+All other code asks this table which sections of params.yaml a method reads, how it is built and what it is called. A
+new method is a loss in this folder, its section in :mod:`gcl.config`, and a row here. Importing this module does not
+import torch, so that a command can check its parameters before anything slow begins.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Method:
     """One method.
 
     Attributes:
-        label: what it is, for people.
-        loss: what its loss is called in a table of times.
-        section: the section of params.yaml that is about it: it holds ``weight`` and ``identity_term``.
-        reads: all sections that only methods read and that it does read.
-        check: raises UserError for parameters that it cannot be built with.
-        build: parameters and the generator to the contrast, (inputs, outputs) -> (loss, values to log).
-        without_effect: keys of its section that do nothing where another key has this value.
+        label: a description for people.
+        loss: the name of its loss in tables of timings.
+        section: its own section of params.yaml, which holds ``weight`` and ``identity_term``.
+        reads: the sections it reads, among those that only methods read.
+        check: raises UserError for parameters with which it cannot be built.
+        build: builds the contrast, (inputs, outputs) -> (loss, values to log), from the parameters and the generator.
+        without_effect: maps (key, value) to the keys of its section that have no effect when ``key`` has that value.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Method:
 
 
 def build_graph_loss(config: GraphConfig, channels: Sequence[int]) -> GraphContrastiveLoss:
-    """The graph loss of these parameters, for encoder layers of these ``channels``."""
+    """Builds the graph loss with these parameters, for encoder layers with these ``channels``."""
     from gcl.contrast.graph_loss import GraphContrastiveLoss
 
     levels = config.levels if config.pooling else 0
@@ -91,7 +91,7 @@ def _on_own_features(
     loss: Callable[[Any, Sequence[int]], nn.Module],
     flip_equivariance: bool = False,
 ) -> PatchContrast:
-    """A contrast on the features of the generator's own layers."""
+    """Builds a contrast on the features of the generator's own layers."""
     import torch
 
     from gcl.contrast.contrasts import PatchContrast
@@ -111,7 +111,7 @@ def _check_generator_layers(section: str, params: Params) -> None:
     last = last_generator_layer(**params.generator.model_dump(exclude={"channels"}))
     for layer in getattr(params, section).layers:
         if layer > last:
-            raise UserError(f"{section}.layers: this generator has no layer {layer}; there are 0 to {last}")
+            raise UserError(f"{section}.layers: this generator has no layer {layer}; choose from 0 to {last}")
 
 
 METHODS = {
@@ -146,21 +146,21 @@ METHODS = {
 def method_of(params: Params) -> Method:
     """The row of ``params.method``; UserError for a name that is not in METHODS."""
     if params.method not in METHODS:
-        raise UserError(f"method = {params.method}: there is no such method; there are {', '.join(METHODS)}")
+        raise UserError(f"method = {params.method}: there is no such method; choose from {', '.join(METHODS)}")
     return METHODS[params.method]
 
 
 def check_method(params: Params) -> None:
-    """UserError for an unknown method, and for parameters that the method cannot be built with."""
+    """UserError for an unknown method, or for parameters with which the method cannot be built."""
     method_of(params).check(params)
 
 
 def own_section(params: Params) -> Any:
-    """The section of params.yaml that is about the chosen method."""
+    """The chosen method's own section of params.yaml."""
     return getattr(params, method_of(params).section)
 
 
 def read_by_training(params: Params) -> dict[str, Any]:
-    """What one training and its evaluation depend on, JSON-ready: all but the ablation and other methods' sections."""
+    """The parameters that training and evaluation depend on: all but the ablation's and other methods'. JSON-ready."""
     others = {section for method in METHODS.values() for section in method.reads} - set(method_of(params).reads)
     return params.model_dump(mode="json", exclude={"ablate", *others})

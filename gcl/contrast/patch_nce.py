@@ -1,6 +1,6 @@
 """PatchNCE, the contrastive loss of the baseline CUT (Park, Efros, Zhang and Zhu, ECCV 2020).
 
-Its projection of patches serves SRC too (``gcl/contrast/semantic_relation.py``).
+SRC (``gcl/contrast/semantic_relation.py``) uses the same projection of patches.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from gcl.contrast.patches import choose_patches, gather_patches
 
 
 def patch_nce(outputs: Tensor, inputs: Tensor, temperature: float) -> Tensor:
-    """InfoNCE that asks each output patch for the input patch of its place, among all input patches of its image.
+    """InfoNCE: each output patch must pick out the input patch at its position among all input patches of its image.
 
     ``-log(exp(q_i k_i / t) / sum_j exp(q_i k_j / t))``, averaged over patches and images. ``outputs`` q and
-    ``inputs`` k are (B, N, D), L2-normalised. In float32 at least: where matches are good the cross-entropy is a small
-    difference of large numbers.
+    ``inputs`` k are (B, N, D), L2-normalised. The softmax is computed in float32 or better, because for good matches
+    the cross-entropy is a small difference of large numbers.
     """
     logits = outputs @ (inputs / temperature).transpose(1, 2)  # (B, N, N)
     precise = torch.promote_types(logits.dtype, torch.float32)
@@ -25,14 +25,15 @@ def patch_nce(outputs: Tensor, inputs: Tensor, temperature: float) -> Tensor:
 
 
 class ProjectedPatchLoss(nn.Module):
-    """A loss of patches that first pass a two-layer perceptron per layer and are L2-normalised, averaged over layers.
+    """The base of losses between patches: projects the patches and averages the loss over layers.
 
-    Subclasses say in :meth:`compare` how the output patches of a layer are compared with the input patches.
+    The patches of each layer pass through that layer's two-layer perceptron and are L2-normalised. Subclasses define in
+    :meth:`compare` how the output patches of a layer are compared with its input patches.
 
     Args:
-        channels: channels C of every layer's features.
-        patches: N, positions drawn per image, layer and call; all of them where the map has fewer.
-        embedding: D, width of the perceptrons.
+        channels: the number of channels C of each layer's features.
+        patches: N, the number of positions drawn per image, layer and call; all of them if the map has fewer.
+        embedding: D, the width of the perceptrons.
     """
 
     def __init__(self, channels: Sequence[int], patches: int, embedding: int):
@@ -49,10 +50,10 @@ class ProjectedPatchLoss(nn.Module):
         output_features: Sequence[Tensor],
         patch_ids: Sequence[Tensor] | None = None,
     ) -> Tensor:
-        """One (B, C, H, W) per layer for inputs and for outputs: a scalar; nothing learns through the inputs.
+        """The loss, a scalar, from one (B, C, H, W) per layer of inputs and outputs; inputs get no gradient.
 
-        ``patch_ids``, one (B, N) per layer, replaces the random positions; ValueError if they lie outside of the maps,
-        or features differ in shape.
+        ``patch_ids``, one (B, N) per layer, replaces the random positions. ValueError if they are outside the maps, or
+        if the features of inputs and outputs differ in shape.
         """
         patch_ids = choose_patches(input_features, output_features, self.patches, patch_ids)
         losses = []
@@ -63,7 +64,7 @@ class ProjectedPatchLoss(nn.Module):
         return torch.stack(losses).mean()
 
     def compare(self, outputs: Tensor, inputs: Tensor) -> Tensor:
-        """The loss of one layer, a scalar, from projected patches (B, N, D) of outputs and inputs."""
+        """The loss of one layer, a scalar, from the projected patches (B, N, D) of outputs and inputs."""
         raise NotImplementedError
 
 
@@ -72,7 +73,7 @@ class PatchNCE(ProjectedPatchLoss):
 
     Args:
         channels, patches, embedding: as in :class:`ProjectedPatchLoss`.
-        temperature: of InfoNCE.
+        temperature: the temperature t of InfoNCE.
     """
 
     def __init__(self, channels: Sequence[int], patches: int = 256, embedding: int = 256, temperature: float = 0.07):
@@ -89,7 +90,7 @@ def _project(head: nn.Module, features: Tensor, ids: Tensor) -> Tensor:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Xavier with gain 0.02 and zero biases, as published."""
+    """Initialises linear layers with Xavier at gain 0.02 and zero biases, as published."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_normal_(module.weight, gain=0.02)
         nn.init.zeros_(module.bias)

@@ -14,8 +14,8 @@ def semantic_relation_consistency(outputs: Tensor, inputs: Tensor) -> Tensor:
 
     The Jensen-Shannon divergence ``(KL(P_i | M_i) + KL(Q_i | M_i)) / 2``, ``M_i = (P_i + Q_i) / 2``, averaged over
     patches i and images. P_i is the softmax of the cosines ``z_i z_j`` of input patch i with all input patches j of its
-    image, itself included, Q_i that of the output patches w. ``outputs`` w and ``inputs`` z are (B, N, D),
-    L2-normalised; nothing learns through the inputs. In float32 at least.
+    image, itself included; Q_i is the same for the output patches w. ``outputs`` w and ``inputs`` z are (B, N, D),
+    L2-normalised; the inputs get no gradient. The softmax is computed in float32 or better.
     """
     of_inputs = _similarities(inputs.detach(), inputs.detach()).log_softmax(dim=2)  # (B, N, N)
     of_outputs = _similarities(outputs, outputs).log_softmax(dim=2)
@@ -25,14 +25,16 @@ def semantic_relation_consistency(outputs: Tensor, inputs: Tensor) -> Tensor:
 
 
 def hard_negative_contrast(outputs: Tensor, inputs: Tensor, temperature: float, hardness: float) -> Tensor:
-    """Decoupled InfoNCE: each output patch asks for the input patch of its place; harder negatives count more.
+    """Decoupled InfoNCE: each output patch must pick out the input patch at its position; hard negatives count more.
 
     ``log((N - 1) sum_j p_ij exp(w_i z_j / t)) - w_i z_i / t``, averaged over patches i and images; j runs over the
-    other input patches of the image. The weights ``p_ij = exp(h z_i z_j) / sum_k exp(h z_i z_k)``, k as j, prefer
-    negatives that resemble the right answer; nothing learns through them. With hardness h = 0 all count alike. The
-    right answer is not among the negatives (decoupled), so that good matches give numbers below 0.
+    other input patches of the image. The weights ``p_ij = exp(h z_i z_j) / sum_k exp(h z_i z_k)``, where k runs over
+    the same patches as j, favour negatives that resemble the right answer; they get no gradient. With hardness h = 0
+    all negatives count equally. The right answer is not among the negatives (decoupled), so good matches give values
+    below 0.
 
-    ``outputs`` w and ``inputs`` z are (B, N, D), L2-normalised; ValueError if N is 1. In float32 at least.
+    ``outputs`` w and ``inputs`` z are (B, N, D), L2-normalised; ValueError if N is 1. The softmaxes are computed in
+    float32 or better.
     """
     patches = inputs.shape[1]
     if patches < 2:
@@ -48,14 +50,14 @@ def hard_negative_contrast(outputs: Tensor, inputs: Tensor, temperature: float, 
 class SemanticRelationLoss(ProjectedPatchLoss):
     """SRC averaged over layers: the contrast with hard negatives plus the consistency of relations.
 
-    The published hardness grows during training; here it stays the same. The weights multiply exponentials, as in the
+    The published hardness grows during training; here it is constant. The weights multiply exponentials, as in the
     paper; the authors' code multiplies cosines, and ends at about the weights of hardness 1 (``HDCE_gamma_min`` 10).
 
     Args:
         channels, patches, embedding: as in :class:`ProjectedPatchLoss`.
-        temperature: of the contrast.
-        hardness: of the negatives, at least 0; 0 weighs all alike.
-        relation_weight: of the consistency of relations, beside a contrast of weight 1.
+        temperature: the temperature t of the contrast.
+        hardness: the hardness h of the negatives, at least 0; 0 weighs all equally.
+        relation_weight: the weight of the consistency of relations; the contrast has weight 1.
     """
 
     def __init__(
@@ -77,6 +79,6 @@ class SemanticRelationLoss(ProjectedPatchLoss):
 
 
 def _similarities(queries: Tensor, keys: Tensor) -> Tensor:
-    """The cosines (B, N, N) of L2-normalised patches (B, N, D), in float32 at least."""
+    """The cosines (B, N, N) of L2-normalised patches (B, N, D), converted to float32 or better."""
     cosines = queries @ keys.transpose(1, 2)
     return cosines.to(torch.promote_types(cosines.dtype, torch.float32))

@@ -1,1 +1,1 @@
-"""Models that travel: ONNX, and checkpoints of the CUT family."""
+"""Exchange of models with other software: ONNX export, and import of checkpoints of the CUT family."""

@@ -1,4 +1,4 @@
-"""A generator as one ONNX file for images of any number and size, checked against torch before it is written."""
+"""Exports a generator as one ONNX file for any number and size of images, checked against torch before writing."""
 
 from pathlib import Path
 
@@ -14,36 +14,36 @@ from gcl.networks.generator import Generator
 from gcl.networks.inference import padded_side, translate_image
 
 TOLERANCE = 1e-4
-"""How far an output in [-1, 1] of the ONNX file may be from torch's."""
+"""The most by which an output of the ONNX file, in [-1, 1], may differ from torch's."""
 
 CHECKED = ((1, 3, 1), (3, 16, 37), (2, 65, 20), (1, 96, 128))
-"""Images, rows and columns that a file is checked with."""
+"""The numbers of images, rows and columns with which a file is checked."""
 
 
 class AnySize(nn.Module):
-    """What :func:`gcl.networks.inference.translate_image` does, in operations that ONNX has for sizes still unknown."""
+    """Like :func:`gcl.networks.inference.translate_image`, in operations that ONNX supports for unknown sizes."""
 
     def __init__(self, generator: Generator):
         super().__init__()
         self.generator = generator
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] of any size to the same shape and range."""
+        """Maps (B, 3, H, W) in [-1, 1] of any size to the same shape and range."""
         height, width = images.shape[-2:]
         padded = images[:, :, self._repeating_the_last(height)][..., self._repeating_the_last(width)]
         return self.generator(padded)[..., :height, :width]
 
     def _repeating_the_last(self, side: int) -> Tensor:
-        """0, 1, ..., side - 1, side - 1, ...: as many as the generator takes."""
+        """The indices 0, 1, ..., side - 1, side - 1, ..., as many as the padded side has."""
         return torch.arange(padded_side(side, self.generator)).clamp(max=side - 1)
 
 
 def export_onnx(generator: Generator, target: Path) -> float:
-    """Writes ``generator`` to ``target`` and returns how far its outputs are from torch's at most.
+    """Writes ``generator`` to ``target`` and returns the largest difference between its outputs and torch's.
 
     The input ``image`` and the output ``translated`` are float32 (B, 3, H, W) in [-1, 1] of any size; the file's
-    metadata say so. UserError, and nothing written, for a name that does not end in .onnx and for
-    outputs more than ``TOLERANCE`` apart.
+    metadata say so. UserError, and nothing is written, if the name does not end in .onnx or the outputs differ by more
+    than ``TOLERANCE``.
     """
     if target.suffix != ".onnx":
         raise UserError(f"{target}: the name of an ONNX file ends in .onnx")
@@ -58,12 +58,12 @@ def export_onnx(generator: Generator, target: Path) -> float:
 
 def _converted(generator: Generator) -> bytes:
     """The contents of the ONNX file."""
-    # Channels last, the number of images would be taken for a constant.
+    # With channels last, the exporter would take the number of images for a constant.
     generator = generator.cpu().to(memory_format=torch.contiguous_format).eval()
     batch, rows, columns = (Dim(name, min=1) for name in ("batch", "height", "width"))
     program = torch.onnx.export(
         AnySize(generator).eval(),
-        # Sizes that are alike, or 1, would be taken for constants.
+        # The exporter would take equal sizes, and sizes of 1, for constants.
         (torch.zeros(2, 3, 67, 93),),
         dynamo=True,
         dynamic_shapes=({0: batch, 2: rows, 3: columns},),
@@ -71,10 +71,10 @@ def _converted(generator: Generator) -> bytes:
         output_names=["translated"],
         verbose=False,
     )
-    # Where the source code lay on this machine.
+    # These hold the paths of source files on this machine.
     for node in program.model.graph:
         node.metadata_props.clear()
-    # Else the sums that make the output's size.
+    # Otherwise the output's shape would be given as the expressions that compute it.
     program.model.graph.outputs[0].shape = program.model.graph.inputs[0].shape
     program.model.metadata_props.update(
         {
@@ -88,7 +88,7 @@ def _converted(generator: Generator) -> bytes:
 
 
 def _largest_difference(generator: Generator, content: bytes) -> float:
-    """Between the outputs of torch and of onnxruntime, on noise of several sizes."""
+    """The largest difference between the outputs of torch and of onnxruntime, on noise of several sizes."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     random, differences = torch.Generator().manual_seed(0), []
     for count, rows, columns in CHECKED:
@@ -96,5 +96,5 @@ def _largest_difference(generator: Generator, content: bytes) -> float:
         expected = translate_image(generator, images).numpy()
         (found,) = session.run(["translated"], {"image": images.numpy()})
         differences.append(np.abs(found - expected).max())
-    # Unlike Python's, numpy's maximum of what is not finite is not finite.
+    # Unlike Python's maximum, numpy's is NaN if any difference is.
     return float(np.max(differences))

@@ -1,6 +1,6 @@
-"""Generators that others published: .pth files of the CUT family (CUT, FastCUT, Hneg-SRC, PatchGCL) as model folders.
+"""Imports published generators: .pth files of the CUT family (CUT, FastCUT, Hneg-SRC, PatchGCL) as model folders.
 
-Such a file is a pickle, which may run whatever its author wrote; torch's reader for weights alone runs nothing of it.
+A .pth file is a pickle, which can run any code its author wrote; torch's reader for weights alone runs none of it.
 """
 
 import re
@@ -19,18 +19,19 @@ from gcl.networks.layers import BlurUpsample
 from gcl.networks.weight_checks import State, differences, generator_arguments, not_finite, shortened
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-"""What the names of a normalisation's running statistics end in."""
+"""The endings of the names of a normalisation's running statistics."""
 
 EXPECTED = "expected a ResNet generator of the CUT family (model.1.weight of shape (channels, 3, 7, 7) and so on)"
 
 
 def import_checkpoint(checkpoint: Path, target: Path) -> dict[str, Any]:
-    """Makes ``target`` a model folder of the generator in ``checkpoint`` and returns its description.
+    """Writes the generator in ``checkpoint`` to the model folder ``target`` and returns its description.
 
-    The sizes are read off the weights, whose names may begin with ``module.`` and which may lie in a dict of several
+    The sizes are derived from the weights. Their names may begin with ``module.``, and they may be in a dict of several
     networks. The description's origin lists the entries that were ``dropped``: running statistics, which old versions
-    of torch kept for normalisations that never use them. UserError, and nothing written, if the file is unreadable,
-    holds more than tensors, no such generator or more than one, values that are not finite, or lies in ``target``.
+    of torch kept for normalisations that never use them. UserError, and nothing is written, if the file is unreadable,
+    holds anything but tensors, no such generator, more than one, or values that are not finite, or if it is inside
+    ``target``.
     """
     if checkpoint.resolve().is_relative_to(target.resolve()):
         raise UserError(f"{target} holds {checkpoint.name}; write somewhere else")
@@ -43,25 +44,25 @@ def import_checkpoint(checkpoint: Path, target: Path) -> dict[str, Any]:
 
 
 def _read_states(checkpoint: Path) -> dict[str, State]:
-    """The networks in a .pth file by the names that they have in it, a lone one by that of the file."""
+    """The networks in a .pth file by their names in it; a single network has the file's name."""
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: no such file")
     try:
         contents = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    # Of a damaged file the reader raises whatever it stumbles over.
+    # The reader may raise any exception on a damaged file.
     except Exception as error:
-        raise UserError(f"{checkpoint}: {EXPECTED}, found {_reason(error)}; nothing of it was run") from error
+        raise UserError(f"{checkpoint}: {EXPECTED}, found {_reason(error)}; none of its code was run") from error
     if not isinstance(contents, Mapping):
         raise UserError(f"{checkpoint}: {EXPECTED}, found a {type(contents).__name__}")
     parts = {checkpoint.name: contents} | {str(name): part for name, part in contents.items()}
     states = {name: _without_module(part) for name, part in parts.items() if _is_state(part)}
     if not states:
-        raise UserError(f"{checkpoint}: {EXPECTED}, found no tensors by name, or not these alone")
+        raise UserError(f"{checkpoint}: {EXPECTED}, found no state dict, which holds tensors by name and nothing else")
     return states
 
 
 def _reason(error: Exception) -> str:
-    # torch's own words advise to switch its protection off.
+    # torch's own message advises switching its protection off.
     call = re.search(r"GLOBAL ([\w.]+)", str(error))
     if call:
         return f"a file that holds more than weights: loading it would call {call[1]}, which is refused"
@@ -78,7 +79,7 @@ def _is_state(part: Any) -> bool:
 
 
 def _without_module(state: State) -> State:
-    """Without the prefix that training on several GPUs puts before every name."""
+    """``state`` without the prefix ``module.``, which training on several GPUs adds to every name."""
     if all(name.startswith("module.") for name in state):
         return {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return state
@@ -91,7 +92,7 @@ def _statistics(state: State) -> list[str]:
 
 
 def _only_generator(all_states: dict[str, State], checkpoint: Path) -> tuple[Generator, dict[str, Any], list[str]]:
-    """The one generator among the states with its weights, its arguments, and the entries that it does not use."""
+    """The only generator among the states, with its weights; its arguments; and the entries that it does not use."""
     unused = {name: _statistics(state) for name, state in all_states.items()}
     states = {
         name: {entry: tensor for entry, tensor in state.items() if entry not in unused[name]}
@@ -110,16 +111,16 @@ def _only_generator(all_states: dict[str, State], checkpoint: Path) -> tuple[Gen
     for name, module in generator.named_modules():
         if isinstance(module, BlurUpsample) and not torch.allclose(state[f"{name}.filt"].float(), module.filt):
             raise UserError(
-                f"{checkpoint}: {name}.filt is not the filter [1,3,3,1], by which alone images are enlarged"
+                f"{checkpoint}: {name}.filt is not the filter [1,3,3,1], the only one supported for upsampling"
             )
     if told := not_finite(state):
-        raise UserError(f"{checkpoint}: {told}; nothing can be translated with it")
+        raise UserError(f"{checkpoint}: {told}; the generator cannot be used")
     generator.load_state_dict(state)
     return generator, arguments, unused[fitting[0]]
 
 
 def _unfit(state: State) -> str:
-    """Why ``state`` is none of our generators; empty if it is one."""
+    """Why ``state`` does not fit this project's generator; empty if it does."""
     arguments = generator_arguments(state)
     if any(name.endswith(STATISTICS) for name in state):
         return (

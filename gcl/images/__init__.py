@@ -1,1 +1,1 @@
-"""One image's decoding, folders of images, batches of them, and the inventory of a prepared data set."""
+"""Decoding images, finding them in folders, making batches of them, and the inventory of a prepared data set."""

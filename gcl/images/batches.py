@@ -1,7 +1,7 @@
 """Folders of images as seeded, unpaired training batches (B, 3, H, W) in [-1, 1].
 
-Item i is a pure function of (seed, i): the order, crop and flip need no state, so that a run may start at any
-step and worker processes change nothing.
+Item i is a pure function of (seed, i): order, crop and flip need no state, so a run may start at any step and worker
+processes change nothing.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,10 @@ from gcl.images.pixels import to_signed, to_tensor
 
 
 def augment(image: Tensor, load_size: int, crop_size: int, flip: bool, random: np.random.Generator) -> Tensor:
-    """Resizes the shorter side of ``image`` (3, H, W) to ``load_size``, crops a random square, may mirror it."""
+    """Resizes the shorter side of ``image`` (3, H, W) to ``load_size`` and crops a random square of ``crop_size``.
+
+    With ``flip``, half of the images are mirrored.
+    """
     if min(image.shape[1:]) != load_size:
         image = transforms.resize(image, [load_size], antialias=True)
     _, height, width = image.shape
@@ -28,11 +31,11 @@ def augment(image: Tensor, load_size: int, crop_size: int, flip: bool, random: n
 
 
 class UnpairedImages(Dataset):
-    """Pairs of unrelated images of two domains, each domain shuffled anew every pass over it.
+    """Pairs of unrelated images of two domains; each domain is reshuffled for every pass over it.
 
     Args:
-        folders: one list of image files a domain.
-        length: how many pairs to give.
+        folders: one list of image files per domain.
+        length: the number of pairs.
         seed: decides order, crops and flips.
         load_size, crop_size, flip: see :func:`augment`.
     """
@@ -59,7 +62,7 @@ class UnpairedImages(Dataset):
         return self._image(0, index), self._image(1, index)
 
     def file(self, domain: int, index: int) -> Path:
-        """The file that the pair of that index has of a domain, 0 or 1."""
+        """The file of domain 0 or 1 in pair ``index``."""
         files = self.folders[domain]
         epoch, position = divmod(index, len(files))
         return files[_order(len(files), self.seed, domain, epoch)[position]]
@@ -72,8 +75,8 @@ class UnpairedImages(Dataset):
 
 @lru_cache(maxsize=4)
 def _order(count: int, seed: int, domain: int, epoch: int) -> np.ndarray:
-    """The order of a domain's ``count`` images in one pass over them."""
-    # The fourth number keeps these streams apart from the three-number ones of the crops.
+    """The order of a domain's ``count`` images in one pass over them, (count,)."""
+    # The fourth number keeps this random stream apart from those of the crops, which are seeded by three.
     return np.random.default_rng([seed, domain, epoch, 1]).permutation(count)
 
 
@@ -86,10 +89,10 @@ def batches(
     processes: int = 1,
     pin_memory: bool = False,
 ) -> DataLoader:
-    """``pairs`` in order, as (B, 3, H, W) of either domain; ``start`` steps are passed over.
+    """Loads ``pairs`` in order, in batches (B, 3, H, W) of each domain, without the first ``start`` steps.
 
-    A step takes ``batch_size`` pairs for each of the ``processes``; the one of that ``rank`` gets its own of them.
-    ``pin_memory`` is for those on their way to a GPU.
+    Each step takes ``batch_size`` pairs for each of the ``processes``; the loader yields those of process ``rank``.
+    ``pin_memory`` speeds up copying batches to a GPU.
     """
     steps = np.arange(start * processes * batch_size, len(pairs)).reshape(-1, processes, batch_size)
     own = steps[:, rank].ravel()  # (steps, processes, batch_size) -> (steps * batch_size)

@@ -1,29 +1,29 @@
-"""One image file: decoded to upright, opaque 8-bit RGB whatever it was, and saved as PNG without half-written files.
+"""Image files: any supported image is decoded to upright, opaque 8-bit RGB; PNGs are written whole or not at all.
 
 The content decides, not the suffix: a PNG named .jpg is read, a HEIC named .jpg is not.
 
-| a file that holds | becomes |
+| a file with | becomes |
 | --- | --- |
-| RGB of 8 bits (JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF) | its pixels |
+| 8-bit RGB (JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF) | its pixels |
 | gray, black and white, 2 or 4 bits | three equal channels, black at 0 and white at 255 |
 | a palette | the palette's colours |
-| transparency: a channel, of a palette, one colour | laid on white |
-| 16 bits a channel, gray or colour; 12-bit gray TIFF | scaled by 255/65535 (255/4095) and rounded |
+| transparency: a channel, palette entries or one colour | composited onto white |
+| 16 bits per channel, gray or colour; 12-bit gray TIFF | scaled by 255/65535 (255/4095) and rounded |
 | 16-bit gray with alpha (PNG), premultiplied alpha (TIFF) | its high bytes, at most one step off |
-| 16 bits of which nothing is brighter than 4095 | the same, nearly black, with a remark |
-| 10 or 12 bits (AVIF) | their high bits |
+| 16 bits, but nothing brighter than 4095 | the same, nearly black, with a remark |
+| 10 or 12 bits (AVIF) | the high bits |
 | 16-bit colours in separate planes (TIFF) | refused: Pillow misreads them |
-| signed, 32-bit or floating-point pixels (TIFF) | refused: nothing says what is white |
-| a fourth band that is called alpha (TIFF without a profile) | laid on white as transparency, with a remark |
-| bands that are called neither colour nor alpha (TIFF) | the colours, with a remark |
-| other layouts (TIFF) | refused, and the layout is told |
-| CMYK, YCCK; in JPEG inverted, as Adobe stores them | what the inks leave of white, unless a profile says how |
+| signed, 32-bit or floating-point pixels (TIFF) | refused: nothing says which value is white |
+| a fourth band called alpha (TIFF without a profile) | composited onto white as transparency, with a remark |
+| bands that are neither colour nor alpha (TIFF) | the colours, with a remark |
+| other layouts (TIFF) | refused with a description of the layout |
+| CMYK, YCCK; in JPEG inverted, as Adobe stores them | what the inks leave of white, unless a profile says otherwise |
 | YCbCr, Lab (TIFF) | converted; Lab needs no profile |
-| a colour profile that is not sRGB | converted to sRGB; where that is impossible, read as sRGB, with a remark |
-| an EXIF or XMP orientation, 2 to 8 | turned and mirrored upright; damaged EXIF is passed over |
+| a colour profile other than sRGB | converted to sRGB; where that is impossible, read as sRGB, with a remark |
+| an EXIF or XMP orientation, 2 to 8 | turned and mirrored upright; damaged EXIF is ignored |
 | several frames or pages (GIF, PNG, WebP, AVIF, TIFF, MPO) | the first, with a remark |
-| more than 178,956,970 pixels | refused, before anything is decoded |
-| anything else, nothing, or only a part | refused with the reason |
+| more than 178,956,970 pixels | refused before anything is decoded |
+| anything else, nothing, or a truncated image | refused with the reason |
 """
 
 import re
@@ -42,35 +42,35 @@ from gcl.images.tiff_layout import describe_layout, layout_of
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff")
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-"""Of Pillow's decoders, those that a file may reach: among the others is one that starts programs."""
+"""The only decoders of Pillow that may read a file; one of the others starts external programs."""
 
 WARNING_FILTERS = Lock()
-"""Python has one set of them for all threads."""
+"""Guards Python's warning filters, which all threads share."""
 
-FIRST_FRAME = "several frames or pages, the first is used"
-ODD_PROFILE = "a colour profile that does not fit, the colours are read as sRGB"
+FIRST_FRAME = "several frames or pages, of which only the first is used"
+ODD_PROFILE = "a colour profile that does not fit, so the colours are read as sRGB"
 NEARLY_BLACK = (
-    "16 bits a channel, but nothing brighter than 4095 of 65535: nearly black; rescale it if it holds 10 or 12 bits"
+    "16 bits per channel but nothing brighter than 4095 of 65535, so nearly black; rescale it if it holds 10 or 12 bits"
 )
-ALPHA_BAND = "a fourth band that is called alpha: laid on white as transparency"
-OTHER_BANDS = "bands beside the colours, which are left out"
+ALPHA_BAND = "a fourth band called alpha, taken as transparency and composited onto white"
+OTHER_BANDS = "bands besides the colours, which are left out"
 """The remarks that :func:`decode` may make."""
 
 BRIGHTEST_OF_12_BITS = 4095
 
 HEIC = re.compile(rb"....ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)", re.DOTALL)
-"""How such a file begins."""
+"""The first bytes of a HEIC file."""
 
 DEEP_COLOURS = re.compile(r"(RGB|RGBX|RGBA|CMYK);16[LBN]")
-"""Pillow's names for the layouts of 16-bit colours, which end in the byte order: little, big, native."""
+"""Pillow's names for layouts of 16-bit colours, which end in the byte order: little, big or native."""
 
 DEEP_WITH_HIGH_BYTES = re.compile(r"(LA|RGBa);16[LB]")
-"""Those of 16-bit colours and alpha of which Pillow gives no more than the high bytes."""
+"""Pillow's names for layouts of 16-bit colours and alpha of which it decodes only the high bytes."""
 
 OTHER_ORDER = {"L": "B", "B": "L", "N": "B"}
 
 GRAY_STEP = {"L;2": 85, "L;4": 17}
-"""How far two neighbouring grays of 2 and of 4 bits lie apart when they have become 8."""
+"""The step between neighbouring 2-bit or 4-bit grays after conversion to 8 bits."""
 
 
 class BadImageError(UserError):
@@ -85,7 +85,7 @@ class BadImageError(UserError):
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files directly in ``folder``, by name; hidden files and other suffixes are passed over."""
+    """The image files directly in ``folder``, sorted by name; hidden files and other suffixes are ignored."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -99,22 +99,22 @@ def read_rgb(path: Path) -> Image.Image:
 
 
 def decode(path: Path) -> tuple[Image.Image, list[str]]:
-    """Decodes ``path`` fully to upright, opaque 8-bit RGB, with remarks on what of the file that leaves out.
+    """Decodes ``path`` fully to upright, opaque 8-bit RGB; also returns remarks on what the result leaves out.
 
-    Raises BadImageError for a file that is empty, truncated, no image, too large or not readable.
+    Raises BadImageError for a file that is empty, truncated, not an image, too large or unreadable.
     """
-    # Of metadata that does not matter here, and of images large but below the limit.
+    # The warnings are about metadata that does not matter here and about large images below the limit.
     with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
         try:
             if not path.is_file():
-                raise BadImageError(path, "no file, or a link to nothing")
+                raise BadImageError(path, "not a file, or a broken link")
             if path.stat().st_size == 0:
                 raise BadImageError(path, "empty file")
             with Image.open(path, formats=FORMATS) as image:
                 return _upright_rgb(image, path)
         except BadImageError:
             raise
-        # Decoders raise whatever they stumble over in a damaged file.
+        # A decoder may raise any exception on a damaged file.
         except Exception as error:
             raise BadImageError(path, _reason(error, path)) from error
 
@@ -130,27 +130,27 @@ def _reason(error: Exception, path: Path) -> str:
         told = f"cannot be decoded: {str(error) or type(error).__name__}"
         return f"{told} (a TIFF of {layout})" if layout else told
     if layout:
-        return f"a TIFF of {layout} cannot be read; save it as gray or RGB of 8 or 16 bits"
+        return f"a TIFF of {layout} cannot be read; save it as gray or RGB with 8 or 16 bits per channel"
     if is_heic:
         return "a HEIC image, which cannot be read; convert it to JPEG or PNG"
     return "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
 
 
 def _upright_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
-    # Loading forgets the layout.
+    # load() discards the layout, so it is read first.
     layout = _layout(image)
     image.load()
     remarks = [FIRST_FRAME] if getattr(image, "is_animated", False) else []
     remarks += _band_remarks(image, layout)
     opaque = _opaque(_eight_bits(image, layout, path, remarks))
-    # The colours of Lab are what profiles convert to.
+    # Lab is the space that profiles convert to, so it needs none.
     profile = None if image.mode == "LAB" else image.info.get("icc_profile")
     try:
         rgb = _to_srgb(opaque, profile)
     except (OSError, ImageCms.PyCMSError):
         rgb = opaque.convert("RGB")
         remarks.append(ODD_PROFILE)
-    # Or a profile that no longer applies would be saved with the pixels.
+    # Otherwise a profile that no longer applies would be saved with the pixels.
     rgb.info.clear()
     rgb.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation)
     ImageOps.exif_transpose(rgb, in_place=True)
@@ -164,7 +164,7 @@ def _layout(image: Image.Image) -> str:
 
 
 def _band_remarks(image: Image.Image, layout: str) -> list[str]:
-    """Of a TIFF: its fourth band may be infrared, say, whatever the file calls it."""
+    """Remarks on the bands of a TIFF: whatever the file calls its fourth band, it may be infrared, for example."""
     if image.format != "TIFF":
         return []
     remarks = [OTHER_BANDS] if "X" in layout else []
@@ -177,7 +177,7 @@ def _eight_bits(image: Image.Image, layout: str, path: Path, remarks: list[str])
     """``image`` with 8 bits a channel and in a mode that Pillow converts from without loss."""
     tags = getattr(image, "tag_v2", {})
     if image.mode in ("I", "F"):
-        reason = "signed, 32-bit or floating-point pixels have no fixed white; convert it to 8 or 16 bits"
+        reason = "signed, 32-bit or floating-point pixels have no fixed white; convert the image to 8 or 16 bits"
         raise BadImageError(path, f"{layout_of(tags)}: {reason}")
     if image.mode.startswith("I;16"):
         white = 4095 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 65535
@@ -198,7 +198,7 @@ def _eight_bits(image: Image.Image, layout: str, path: Path, remarks: list[str])
 
 
 def _low_bytes(path: Path) -> np.ndarray:
-    """Of 16-bit colours the low bytes (H, W, C): Pillow keeps the high ones, so it is told the wrong byte order."""
+    """The low bytes (H, W, C) of 16-bit colours: Pillow keeps the high ones, so it is given the wrong byte order."""
     with Image.open(path, formats=FORMATS) as image:
         image.tile = [tile._replace(args=_other_order(tile.args)) for tile in image.tile]
         return np.asarray(image)
@@ -210,7 +210,7 @@ def _other_order(arguments: str | tuple) -> tuple:
 
 
 def _scaled(image: Image.Image, deep: np.ndarray, white: int, remarks: list[str]) -> Image.Image:
-    """``deep`` (H, W, C) from 0 ... ``white`` to 0 ... 255, what of it ``image`` calls transparent laid on white."""
+    """Scales ``deep`` (H, W, C) from 0 ... ``white`` to 0 ... 255; what ``image`` calls transparent becomes white."""
     colours = deep[..., :3]
     if white > BRIGHTEST_OF_12_BITS >= colours.max() and image.mode != "CMYK":
         remarks.append(NEARLY_BLACK)
@@ -222,7 +222,7 @@ def _scaled(image: Image.Image, deep: np.ndarray, white: int, remarks: list[str]
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Any mode of 8 bits as L, RGB or CMYK, which colour profiles are for; transparency is laid on white."""
+    """Converts any 8-bit mode to L, RGB or CMYK, the modes of colour profiles; puts transparency on white."""
     gray = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
@@ -233,7 +233,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """An image in mode L, RGB or CMYK as sRGB; OSError or PyCMSError if ``profile`` is damaged or for another mode."""
+    """Converts mode L, RGB or CMYK to sRGB; OSError or PyCMSError if ``profile`` is damaged or for another mode."""
     if profile is None:
         return image.convert("RGB")
     source = ImageCms.ImageCmsProfile(BytesIO(profile))
@@ -245,7 +245,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def save_png(pixels: Image.Image | np.ndarray, path: Path) -> None:
-    """Writes ``pixels`` (an image, or (H, W[, 3]) uint8) to ``path`` at once: never a part of a file."""
+    """Writes ``pixels`` (an image, or (H, W[, 3]) uint8) to ``path``, whole or not at all."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     encoded = BytesIO()
     image.save(encoded, format="PNG")

@@ -1,6 +1,6 @@
-"""The images in a folder and in all folders inside it, and what else lies there.
+"""Finds the images in a folder and in all folders inside it, and counts what else is there.
 
-Images are the files with an image's suffix. Hidden names and __MACOSX are passed over in silence, other files and links
+Images are the files with the suffix of an image. Hidden names and __MACOSX are ignored silently; other files and links
 to folders are counted.
 """
 
@@ -11,13 +11,13 @@ from gcl.images.decoding import SUFFIXES
 from gcl.images.notes import some
 
 HEIC_SUFFIXES = {".heic", ".heif"}
-"""What telephones save photographs as."""
+"""The suffixes of photographs taken with many phones."""
 
 
 def find_images(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """The image files in the order of their paths, and how many others there are of every suffix.
+    """Returns the image files in the order of their paths, and the number of other files by suffix.
 
-    A link to an image is one, even if it is broken; a link to a folder is not followed.
+    A link to an image counts as an image, even if it is broken. Links to folders are counted but not followed.
     """
     images, others, folders = [], Counter(), [folder]
     for inside in folders:
@@ -27,7 +27,7 @@ def find_images(folder: Path) -> tuple[list[Path], Counter[str]]:
             if path.is_dir() and not path.is_symlink():
                 folders.append(path)
             elif path.is_dir():
-                # It may lead in circles.
+                # The link may form a cycle.
                 others["link to a folder"] += 1
             elif path.suffix.lower() in SUFFIXES:
                 images.append(path)
@@ -37,9 +37,9 @@ def find_images(folder: Path) -> tuple[list[Path], Counter[str]]:
 
 
 def passed_over(others: Counter[str]) -> list[str]:
-    """A note on what :func:`find_images` found beside images; none if that is nothing."""
+    """A note on the other files that :func:`find_images` counted; empty if there are none."""
     if not others:
         return []
     kinds = some([f"{kind}: {number}" for kind, number in sorted(others.items())])
     advice = "; convert HEIC to JPEG or PNG" if others.keys() & HEIC_SUFFIXES else ""
-    return [f"{others.total()} other {'entry' if others.total() == 1 else 'entries'} passed over ({kinds}){advice}"]
+    return [f"{others.total()} other {'entry' if others.total() == 1 else 'entries'} ignored ({kinds}){advice}"]

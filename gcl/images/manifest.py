@@ -1,4 +1,4 @@
-"""The inventory of a prepared data set: every image's name, size and content, and one hash of it all."""
+"""The inventory of a prepared data set: the name, size and hash of every image, and one hash of all of them."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that could not be used: the folder it was found in, its path there, and why."""
+    """A file that could not be used: the split it was found in, its path there, and the reason."""
 
     split: str
     name: str
@@ -38,9 +38,14 @@ class Skipped:
 class Manifest:
     """What ``prepare`` stored.
 
-    ``splits`` maps trainA, trainB, testA, testB to entries; ``paired`` says that testB holds the true translation of
-    testA under the same names; ``masks`` that masks/ holds its class ids; ``notes`` are for people, and ``warnings``
-    those of them without which the numbers mislead; ``skipped`` is what was left out.
+    Attributes:
+        source: ``data.source`` of params.yaml.
+        paired: whether testB holds the true translations of testA under the same names.
+        masks: whether masks/ holds the class ids of testA.
+        splits: the entries of trainA, trainB, testA and testB.
+        notes: remarks for people.
+        warnings: remarks without which the metrics would mislead.
+        skipped: the files that could not be used.
     """
 
     source: str
@@ -53,12 +58,12 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """One hash of all stored images and their splits, and of nothing else."""
+        """One hash of all stored images and their splits, but of nothing else."""
         contents = json.dumps({split: [asdict(entry) for entry in self.splits[split]] for split in SPLITS})
         return hashlib.sha256(contents.encode()).hexdigest()
 
     def counts(self) -> dict[str, int]:
-        """Images a split."""
+        """The number of images per split."""
         return {split: len(self.splits[split]) for split in SPLITS}
 
     def save(self, folder: Path) -> None:
@@ -74,7 +79,7 @@ def describe(name: str, image: Image.Image) -> Entry:
 
 
 def uneven_sizes(splits: dict[str, list[Entry]]) -> list[str]:
-    """A warning where images, of those that FID and KID compare, differ in their shorter sides."""
+    """A warning if the images that FID and KID compare differ in their shorter sides; otherwise empty."""
     sides = {f"{split}/{entry.name}": entry for split in SPLITS if split != "trainA" for entry in splits[split]}
     least, most = (choose(sides, key=lambda name: _shorter(sides[name])) for choose in (min, max))
     small, large = (_shorter(sides[name]) for name in (least, most))
@@ -82,8 +87,8 @@ def uneven_sizes(splits: dict[str, list[Entry]]) -> list[str]:
         return []
     return [
         f"FID and KID see every image shrunk to {small} pixels, the shorter side of the smallest ({least}, "
-        f"{sides[least].width}x{sides[least].height}), while others have up to {large} ({most}); leave small images "
-        f"out or give data.image_size"
+        f"{sides[least].width}x{sides[least].height}), while others have up to {large} ({most}); leave out "
+        f"small images or set data.image_size"
     ]
 
 
@@ -92,7 +97,7 @@ def _shorter(entry: Entry) -> int:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a prepared ``folder``; UserError if it was never prepared."""
+    """The manifest of a prepared ``folder``; UserError if it was never prepared or its manifest is unreadable."""
     path = folder / FILE
     try:
         contents = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The classes whose ids stand in masks: which part of a drawn scene each pixel belongs to."""
+"""The classes of masks, whose ids say which part of a drawn scene each pixel belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is to tell of many files: counted, and the first few named."""
+"""Notes about many files, which count them and name the first few."""
 
 import unicodedata
 from collections import defaultdict
@@ -6,23 +6,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 NAMED = 5
-"""Files that a note names before it only counts."""
+"""The number of files that a note names; it only counts the others."""
 
 
 def some(names: list[str]) -> str:
-    """The first few of ``names``."""
+    """The first few of ``names``, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
 
 def readable(path: Path) -> str:
-    """``path`` in one way of writing accents, without control characters and bytes that are no text."""
+    """``path`` with accents normalised (NFC); control characters and undecodable bytes become U+FFFD."""
     text = unicodedata.normalize("NFC", path.as_posix())
     return "".join("\ufffd" if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in text)
 
 
 def by_remark(files: Iterable[tuple[str, list[str]]]) -> list[str]:
-    """A note for every remark, from the names of files and the remarks on each."""
+    """One note per remark, from ``files``: names and the remarks on each."""
     names = defaultdict(list)
     for name, remarks in files:
         for remark in remarks:

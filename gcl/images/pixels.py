@@ -1,4 +1,4 @@
-"""Images as tensors, and back: uint8 in 0 ... 255 and float in [-1, 1]."""
+"""Converts images to tensors and back: uint8 in 0 ... 255 and float in [-1, 1]."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ def to_tensor(path: Path) -> Tensor:
 
 
 def to_signed(pixels: Tensor) -> Tensor:
-    """uint8 in 0 ... 255 to float in [-1, 1]."""
+    """Converts uint8 in 0 ... 255 to float in [-1, 1]."""
     return pixels.float() / 127.5 - 1
 
 
 def to_pixels(images: Tensor) -> Tensor:
-    """Float in [-1, 1] to uint8 in 0 ... 255, rounded; values outside are clipped."""
+    """Converts float in [-1, 1] to uint8 in 0 ... 255, rounded; values outside are clipped."""
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

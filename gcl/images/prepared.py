@@ -12,7 +12,7 @@ from gcl.images.manifest import FILE, Manifest, read_manifest
 
 
 class Prepared:
-    """The ``folder`` of a prepared data set. Nothing is read before it is asked for, and the manifest only once."""
+    """The ``folder`` of a prepared data set. Files are read only when asked for, and the manifest only once."""
 
     def __init__(self, folder: Path):
         self.folder = folder

@@ -1,4 +1,4 @@
-"""How the pixels of a TIFF are laid out, in words, for files that cannot be read."""
+"""Describes in words how the pixels of a TIFF are laid out, for messages about files that cannot be read."""
 
 from collections.abc import Mapping
 from typing import BinaryIO
@@ -7,14 +7,14 @@ from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 KINDS = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}
-"""Of numbers, by the tag SampleFormat; others are unsigned."""
+"""The kinds of pixel values by the tag SampleFormat; all others are unsigned."""
 
 BIG_TIFF = 43
-"""Its version, in the place of 42; its header is twice as long."""
+"""The version number of BigTIFF, where TIFF has 42; its header is twice as long."""
 
 
 def describe_layout(stream: BinaryIO) -> str | None:
-    """The layout of the first page in ``stream``; None if that is no TIFF whose tags can be read."""
+    """The layout of the first page in ``stream``; None if it is not a TIFF, or its tags cannot be read."""
     try:
         stream.seek(0)
         header = stream.read(8)
@@ -24,13 +24,13 @@ def describe_layout(stream: BinaryIO) -> str | None:
         stream.seek(tags.next)
         tags.load(stream)
         return layout_of(tags) if Base.BitsPerSample in tags else None
-    # Tags of a damaged file may be anything.
+    # The tags of a damaged file may hold anything.
     except Exception:
         return None
 
 
 def layout_of(tags: Mapping) -> str:
-    """The layout that the tags of a page tell, say "5 bands of 32-bit floating-point pixels in separate planes"."""
+    """The layout from the tags of a page, such as "5 bands of 32-bit floating-point pixels in separate planes"."""
     bands = tags.get(Base.SamplesPerPixel, 1)
     bits = " and ".join(map(str, sorted(set(tags.get(Base.BitsPerSample, (1,))))))
     kind = KINDS.get(tags.get(Base.SampleFormat, (1,))[0], "")

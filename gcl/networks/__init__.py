@@ -1,1 +1,1 @@
-"""The networks: generator, discriminator and encoders, their weights, and translating with a trained generator."""
+"""The networks (generator, discriminator and encoders), their weights, and translation with a trained generator."""

@@ -32,7 +32,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """The contents of model.json; UserError where there is none or it is of another format."""
+    """The contents of model.json; UserError if it is missing, unreadable or of another format."""
     path = folder / "model.json"
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
@@ -42,15 +42,14 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not JSON ({error})") from error
     found = description.get("format") if isinstance(description, dict) else None
     if found != FORMAT:
-        raise UserError(f"{path}: format {found}, this version reads format {FORMAT}")
+        raise UserError(f"{path}: format {found}, but this version reads format {FORMAT}")
     return description
 
 
 def load_generator(folder: Path | str) -> Generator:
     """Rebuilds the generator of a model folder, on the CPU, in evaluation mode.
 
-    UserError for a folder that holds no model, or weights that are not finite or of another size than its model.json
-    says.
+    UserError if the folder holds no model, or if its weights are not finite or do not have the sizes in its model.json.
     """
     folder = Path(folder)
     generator = empty_generator(read_description(folder).get("generator"), folder / "model.json")
@@ -59,7 +58,7 @@ def load_generator(folder: Path | str) -> Generator:
 
 
 def build_generator(arguments: Any, origin: Path) -> Generator:
-    """A generator of the sizes ``arguments``; UserError, which names ``origin``, if there can be no such generator."""
+    """Builds a generator from its ``arguments``; UserError, which names ``origin``, if they are not valid."""
     try:
         return Generator(**GeneratorConfig.model_validate(arguments).model_dump())
     except ValidationError as error:
@@ -68,28 +67,28 @@ def build_generator(arguments: Any, origin: Path) -> Generator:
 
 
 def empty_generator(arguments: Any, origin: Path) -> Generator:
-    """As :func:`build_generator`, but on the meta device: whatever its sizes, no memory is taken for its weights."""
+    """Like :func:`build_generator`, but on the meta device, where the weights take no memory whatever their sizes."""
     with torch.device("meta"):
         return build_generator(arguments, origin)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Fills ``network`` from a safetensors file, on the CPU, also one on the meta device.
+    """Loads a safetensors file into ``network``, which may be on the meta device; its weights are then on the CPU.
 
-    UserError if the file is missing, damaged or holds values that are not finite, other names or other shapes: what was
-    expected and what was found.
+    UserError if the file is missing or damaged, or holds values that are not finite, other names or other shapes. The
+    message says what was expected and what was found.
     """
     expected = network.state_dict()
     _check_header(expected, path)
     state = load_file(path)
     if told := not_finite(state):
-        raise UserError(f"{path}: {told}: no model can be made of it; train again or take another")
-    # Assigned, since on the meta device there is nothing to copy into.
+        raise UserError(f"{path}: {told}: the model cannot be used; train it again or choose another")
+    # The tensors are assigned, because on the meta device there is no memory to copy into.
     network.load_state_dict({name: state[name].to(entry.dtype) for name, entry in expected.items()}, assign=True)
 
 
 def _check_header(expected: State, path: Path) -> None:
-    """UserError unless the file holds tensors of the ``expected`` names and shapes; none of them is read."""
+    """UserError unless the file holds tensors of the ``expected`` names and shapes; only its header is read."""
     try:
         with safe_open(path, framework="pt") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}

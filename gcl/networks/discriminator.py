@@ -1,4 +1,4 @@
-"""The PatchGAN discriminator, under the names of the CUT family's public checkpoints."""
+"""The PatchGAN discriminator, with the parameter names of the CUT family's public checkpoints."""
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
@@ -7,13 +7,13 @@ from gcl.networks.layers import BlurDownsample, initialise, normalised
 
 
 class Discriminator(nn.Module):
-    """PatchGAN: a map of scores, each of one patch; three strided layers see 70x70 pixels.
+    """PatchGAN: a map of scores, each for one patch; with three strided layers a patch has 70x70 pixels.
 
     Args:
-        channels: base channels, doubled by every strided layer up to eight times.
-        layers: strided layers.
-        spectral_norm: whether every convolution is divided by the largest singular value of its weights
-            (Miyato et al., 2018), so that the scores cannot rise ever steeper between real and translated images.
+        channels: base channels, doubled by every strided layer up to eight times their number.
+        layers: the number of strided layers.
+        spectral_norm: whether the weights of every convolution are divided by their largest singular value
+            (Miyato et al., 2018), which keeps the scores from rising ever more steeply from translated to real images.
     """
 
     def __init__(self, channels: int = 64, layers: int = 3, spectral_norm: bool = False):
@@ -35,12 +35,13 @@ class Discriminator(nn.Module):
                 _divide_by_largest_singular_value(module)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``images`` (B, 3, H, W) in [-1, 1]: a score map (B, 1, h, w), about 1 where patches look real."""
+        """Maps ``images`` (B, 3, H, W) in [-1, 1] to scores (B, 1, h, w), about 1 where patches look real."""
         return self.model(images)
 
 
 def _divide_by_largest_singular_value(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
-        # Divided, small weights are as large as others, but move faster: Adam's steps do not shrink with them.
+        # Not with gain 0.02: after the division small weights count as much as large ones, but they turn faster,
+        # because Adam's steps do not shrink with them.
         nn.init.xavier_normal_(module.weight)
         parametrizations.spectral_norm(module)

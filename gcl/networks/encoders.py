@@ -1,7 +1,7 @@
-"""The encoders that there are: frozen networks whose features become the nodes of the graphs.
+"""The table of encoders: frozen networks whose features become the nodes of the graphs.
 
 A new encoder is a function that loads it, and a row in ENCODERS. Importing this module does not import torch, so that
-layers are checked before anything slow begins.
+the names of layers can be checked before anything slow begins.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class EncoderKind:
     """One encoder.
 
     Attributes:
-        layers: those that features can be taken from, from the image upwards.
-        load: (chosen layers, local file of weights or None) to the frozen network. It maps images (B, 3, H, W) in
-            [-1, 1] to one (B, C, H', W') for each chosen layer, and has the list ``channels`` of their C.
+        layers: the layers that features can be taken from, in order from the image on.
+        load: (chosen layers, local file of weights or None) -> the frozen network. It maps images (B, 3, H, W) in
+            [-1, 1] to one (B, C, H', W') per chosen layer; its attribute ``channels`` lists their C.
     """
 
     layers: Sequence[str]
@@ -55,25 +55,25 @@ ENCODERS = {"small": EncoderKind(SMALL.layers(), _small), "vgg16": EncoderKind(V
 
 
 def check_encoder(name: str, layers: Sequence[str]) -> None:
-    """EncoderError for a name that is not in ENCODERS, and for a layer that the encoder does not have."""
+    """EncoderError for a name that is not in ENCODERS, or for a layer that the encoder does not have."""
     if name not in ENCODERS:
-        raise EncoderError(f"encoder.name = {name}: there is no such encoder; there are {', '.join(ENCODERS)}")
+        raise EncoderError(f"encoder.name = {name}: there is no such encoder; choose from {', '.join(ENCODERS)}")
     for layer in layers:
         if layer not in ENCODERS[name].layers:
             known = ", ".join(ENCODERS[name].layers)
-            raise EncoderError(f"encoder.layers: encoder.name {name} has no layer {layer}; there are {known}")
+            raise EncoderError(f"encoder.layers: encoder.name {name} has no layer {layer}; choose from {known}")
 
 
 def load_encoder(name: str, layers: Sequence[str], weights: Path | None = None) -> nn.Module:
-    """The encoder of that ``name`` with its features after the given ``layers``.
+    """Loads the encoder ``name``, which returns its features after the given ``layers``.
 
     Layers of the VGG family are named relu{block}_{convolution}.
 
     ``weights`` is a local file to read instead of the published or bundled one: .safetensors, or a state dict that
     torch.save wrote.
 
-    Raises EncoderError for an unknown name or layer or a file that does not fit, FileNotFoundError for no file,
-    WeightsUnavailable where published weights are neither in a file nor to be downloaded.
+    Raises EncoderError for an unknown name or layer or a file that does not fit, FileNotFoundError for a missing file,
+    and WeightsUnavailable if published weights are neither on disk nor downloadable.
     """
     check_encoder(name, layers)
     return ENCODERS[name].load(layers, weights)

@@ -1,7 +1,7 @@
-"""The CUT family's ResNet generator, under the names of its public checkpoints.
+"""The CUT family's ResNet generator, with the parameter names of its public checkpoints.
 
-``resampling="blur"`` is the published form: anti-aliased down- and upsampling. ``resampling="resize"`` strides the
-convolution to go down and repeats pixels to go up, which is cheaper.
+``resampling="blur"`` is the published form: anti-aliased down- and upsampling. ``resampling="resize"`` is cheaper: it
+downsamples with strided convolutions and upsamples by repeating pixels.
 """
 
 from collections.abc import Collection
@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
 
 
 def _down(channels: int, resampling: str) -> list[nn.Module]:
-    """Layers that halve the size and double the ``channels``."""
+    """The layers that halve the size and double the ``channels``."""
     stride = 1 if resampling == "blur" else 2
     convolution = nn.Conv2d(channels, 2 * channels, 3, stride=stride, padding=1)
     layers = normalised(convolution, nn.ReLU(inplace=True))
@@ -40,7 +40,7 @@ def _down(channels: int, resampling: str) -> list[nn.Module]:
 
 
 def _up(channels: int, resampling: str) -> list[nn.Module]:
-    """Layers that double the size and halve the ``channels``."""
+    """The layers that double the size and halve the ``channels``."""
     larger = BlurUpsample(channels) if resampling == "blur" else nn.Upsample(scale_factor=2, mode="nearest")
     convolution = nn.Conv2d(channels, channels // 2, 3, padding=1)
     return [larger, *normalised(convolution, nn.ReLU(inplace=True))]
@@ -51,7 +51,7 @@ class Generator(nn.Module):
 
     Args:
         channels: base channels, doubled by every downsampling.
-        blocks: residual blocks.
+        blocks: the number of residual blocks.
         downsamplings: how often the size is halved before the blocks and doubled after them.
         resampling: ``blur`` (published) or ``resize``.
     """
@@ -70,13 +70,13 @@ class Generator(nn.Module):
         self.apply(initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``images`` (B, 3, H, W) in [-1, 1], H and W multiples of ``stride``: the same shape and range."""
+        """Translates ``images`` (B, 3, H, W) in [-1, 1], H and W multiples of ``stride``; same shape and range."""
         return self.model(images)
 
     def encode(self, images: Tensor, layers: Collection[int]) -> list[Tensor]:
-        """Features of ``images`` after the chosen entries of ``model``, in ascending order; the rest is not run.
+        """The features of ``images`` after the chosen ``layers`` of ``model``, in ascending order.
 
-        UserError for an entry that this generator does not have.
+        The layers after the last chosen one are not run. UserError for a layer that this generator does not have.
         """
         wrong = [layer for layer in layers if not 0 <= layer < len(self.model)]
         if wrong:
@@ -85,6 +85,6 @@ class Generator(nn.Module):
         for index, layer in enumerate(self.model[: max(layers) + 1]):
             hidden = layer(hidden)
             if index in layers:
-                # A normalisation's output is the next layer's to change: activations work in place.
+                # The next layer, an activation, works in place and would change a normalisation's output.
                 features.append(hidden.clone() if isinstance(layer, InstanceNorm2d) else hidden)
         return features

@@ -1,4 +1,4 @@
-"""Translating images of any size with a trained generator."""
+"""Translates images of any size with a trained generator."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,22 +18,22 @@ from gcl.images.pixels import to_pixels, to_signed
 from gcl.networks.generator import Generator
 
 Autocast = Callable[[], AbstractContextManager]
-"""Opens what decides the precision of the operations inside it."""
+"""Opens a context that sets the precision of the operations inside it."""
 
 MOST_AT_ONCE = 8
-"""Images that a folder's translation works on at the same time, at most."""
+"""The most images of a folder that are translated at the same time."""
 
 LARGE_IMAGE = 512 * 1024
-"""Pixels from which on an image is large: a few of them at once could fill the memory."""
+"""Images with at least this many pixels are translated one at a time: several at once could fill the memory."""
 
 
 class NotFiniteError(UserError):
-    """A translation that would be black, since its values are not finite."""
+    """A translation that would be black, because its values are not finite."""
 
 
 @torch.inference_mode()
 def translate_image(generator: Generator, images: Tensor) -> Tensor:
-    """Translates (B, 3, H, W) in [-1, 1] of any size: padded to what the generator takes, cropped back."""
+    """Translates (B, 3, H, W) in [-1, 1] of any size: pads to a size that the generator accepts, then crops back."""
     height, width = images.shape[-2:]
     bottom, right = padded_side(height, generator) - height, padded_side(width, generator) - width
     padded = F.pad(images, (0, right, 0, bottom), mode="replicate")
@@ -41,16 +41,16 @@ def translate_image(generator: Generator, images: Tensor) -> Tensor:
 
 
 def padded_side(side: int, generator: Generator) -> int:
-    """The rows or columns that the generator takes in the place of ``side``: whole strides, and at least two of them.
+    """The rows or columns to which ``side`` is padded: a multiple of the stride, and at least two strides.
 
-    Its reflections need 4 pixels, and 2 between its blocks. A number that is only known when an exported program runs
-    is taken as well.
+    Reflection padding needs at least 4 pixels, and 2 at the residual blocks. ``side`` may be symbolic, that is, known
+    only when an exported program runs.
     """
     return torch.sym_max(side + -side % generator.stride, max(2 * generator.stride, 4))
 
 
 class Translation(NamedTuple):
-    """The PNG that was written, the image that it translates, and remarks on what of that was left out."""
+    """The PNG that was written, the image it translates, and remarks on what was left out of that image."""
 
     path: Path
     source: Path
@@ -58,7 +58,7 @@ class Translation(NamedTuple):
 
 
 def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
-    """Where the translations of ``images`` belong, relative to the folder that is to mirror ``source``.
+    """The paths of the translations of ``images``, relative to a target folder that mirrors ``source``.
 
     UserError if two images would become the same PNG.
     """
@@ -76,12 +76,13 @@ def translate_folder(
 ) -> Iterator[Translation]:
     """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
 
-    Yields each, in the order of the paths, when it is written. Several images are worked on at once, one a core, so
-    that no device waits for files; large ones one after the other. ``autocast`` is opened around every image, in its
-    thread: Fabric's, for another precision than float32. The generator is left on the device, channels last.
+    Yields each translation once it is written, in the order of the paths. Several images are translated at once, one
+    per core, so that no device waits for files; large ones are translated one at a time. ``autocast`` is opened around
+    every image, in its thread; for a precision other than float32, pass Fabric's. The generator stays on the device,
+    channels last.
 
-    UserError if there is nothing to translate, an image cannot be read or a translation is not finite; what was begun
-    before is then still written.
+    UserError if there is nothing to translate, an image cannot be read or a translation is not finite. Translations
+    that have been started by then are still written.
     """
     images, others = find_images(source)
     if not images:
@@ -91,14 +92,14 @@ def translate_folder(
     generator = _ready(generator, device)
 
     def translate_small(path: Path, written: Path) -> list[str] | None:
-        """The remarks on the image; None if it is large and still to do."""
+        """The remarks on the image; None if it is large and has not been translated yet."""
         pixels, remarks = _read(path)
         if pixels[0].numel() >= LARGE_IMAGE:
             return None
         _translate(generator, path, pixels, written, device, autocast)
         return remarks
 
-    # Two images on a core each are done before one after the other on two cores.
+    # Two images on one core each finish sooner than one after the other on two cores.
     at_once = min(torch.get_num_threads(), MOST_AT_ONCE)
     pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
     try:
@@ -118,7 +119,7 @@ def translate_file(
 
     UserError if the image cannot be read or its translation is not finite.
 
-    ``autocast`` and what becomes of the generator are as in :func:`translate_folder`.
+    ``autocast`` is used, and the generator is moved, as in :func:`translate_folder`.
     """
     pixels, remarks = _read(source)
     _translate(_ready(generator, device), source, pixels, target, device, autocast)
@@ -138,7 +139,7 @@ def _ready(generator: Generator, device: torch.device) -> Generator:
 def _translate(
     generator: Generator, source: Path, pixels: Tensor, target: Path, device: torch.device, autocast: Autocast
 ) -> None:
-    """NotFiniteError, and nothing written, if the translation holds values that are not finite."""
+    """Writes one translation; NotFiniteError, and nothing is written, if it holds values that are not finite."""
     signed = to_signed(pixels).unsqueeze(0).to(device)  # (1, 3, H, W)
     with autocast():
         translated = translate_image(generator, signed)

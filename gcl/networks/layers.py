@@ -1,4 +1,4 @@
-"""The layers that generator and discriminator share, under the names of the CUT family's public checkpoints.
+"""The layers that generator and discriminator share, with the names of the CUT family's public checkpoints.
 
 Down- and upsampling are anti-aliased with fixed binomial filters (Zhang, 2019), as published.
 """
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 def binomial_filter(channels: int, taps: int) -> Tensor:
-    """The normalised binomial filter, one (1, taps, taps) a channel: [1,2,1] for 3 taps, [1,3,3,1] for 4."""
+    """The normalised binomial filter (channels, 1, taps, taps): [1,2,1] for 3 taps, [1,3,3,1] for 4."""
     line = torch.tensor({3: [1.0, 2.0, 1.0], 4: [1.0, 3.0, 3.0, 1.0]}[taps])
     plane = torch.outer(line, line)
     return (plane / plane.sum()).expand(channels, 1, taps, taps).clone()
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):
-    """As torch's, but in the type of its input also under autocast, which would pad in float32 on a CPU."""
+    """Like torch's, but keeps the type of its input under autocast, which on a CPU would pad in float32."""
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) to the padded images."""
@@ -27,8 +27,9 @@ class ReflectionPad2d(nn.ReflectionPad2d):
 class InstanceNorm2d(nn.Module):
     """``(x - mean) / sqrt(variance + 1e-5)`` over the positions of every image and channel.
 
-    In the memory format of its input: torch's own turns channels-last tensors over, twice a layer. Of these, images
-    are normalised one after the other, by what normalises a batch: meant for the small batches of this method.
+    The memory format of the input is kept; torch's own converts channels-last tensors to the other format and back in
+    every layer. Channels-last images are normalised one at a time by batch normalisation, which suits the small batches
+    of this method.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -55,12 +56,12 @@ class BlurDownsample(nn.Module):
 class BlurUpsample(nn.Module):
     """Doubles height and width with the [1,3,3,1] filter: (B, C, H, W) -> (B, C, 2H, 2W).
 
-    That is linear interpolation, which is computed much faster than the transposed convolution with the filter.
+    This equals bilinear interpolation, which is much faster than the transposed convolution with the filter.
     """
 
     def __init__(self, channels: int):
         super().__init__()
-        # An entry of every public checkpoint.
+        # The filter is not used; every public checkpoint holds it.
         self.register_buffer("filt", 4 * binomial_filter(channels, taps=4))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -72,12 +73,12 @@ def normalised(convolution: nn.Module, activation: nn.Module) -> list[nn.Module]
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers of ``network`` are trained."""
+    """The number of trainable parameters of ``network``."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def initialise(module: nn.Module) -> None:
-    """Xavier with gain 0.02 and zero biases, as published."""
+    """Initialises convolutions with Xavier at gain 0.02 and zero biases, as published."""
     if isinstance(module, nn.Conv2d):
         nn.init.xavier_normal_(module.weight, gain=0.02)
         nn.init.zeros_(module.bias)

@@ -1,4 +1,4 @@
-"""What the networks look like, told without building one: nothing here imports torch."""
+"""The shapes of the networks, known without building them: nothing here imports torch."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,15 @@ from gcl.errors import UserError
 
 
 class EncoderError(UserError, ValueError):
-    """A layer that the network does not have, or a file that does not hold the network."""
+    """The network does not have this layer, or the file does not hold this network."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The shape of a VGG-like network: width and number of 3x3 convolutions of each block, and the scale of its input.
+    """The shape of a VGG-like network: the width and number of 3x3 convolutions per block, and the scale of its input.
 
-    ``mean`` and ``standard_deviation`` are those of images in [0, 1], by channel; at 0.5 both, images in [-1, 1]
-    reach the first convolution as they are.
+    ``mean`` and ``standard_deviation`` normalise images in [0, 1], per channel. With 0.5 for both, images in [-1, 1]
+    reach the first convolution unchanged.
     """
 
     widths: tuple[int, ...]
@@ -23,7 +23,7 @@ class Plan:
     standard_deviation: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def layers(self) -> list[str]:
-        """The layers that features can be taken from, all ReLUs, from the image upwards: relu{block}_{convolution}."""
+        """The layers that features can be taken from: all ReLUs, from the image on, as relu{block}_{convolution}."""
         return [
             f"relu{block}_{convolution}"
             for block, depth in enumerate(self.convolutions, start=1)
@@ -46,7 +46,7 @@ VGG16 = Plan(
 
 
 def last_generator_layer(blocks: int, downsamplings: int, resampling: str) -> int:
-    """The number of the last layer of :class:`gcl.networks.generator.Generator`, whose layers are numbered from 0."""
+    """The index of the last layer of :class:`gcl.networks.generator.Generator`; layers are numbered from 0."""
     down = {"blur": 4, "resize": 3}[resampling]
-    # Padding, convolution, normalisation and activation before all others; padding, convolution and tanh after them.
+    # First come padding, convolution, normalisation and activation; last come padding, convolution and tanh.
     return 4 + (down + 4) * downsamplings + blocks + 3 - 1

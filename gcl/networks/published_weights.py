@@ -1,4 +1,4 @@
-"""Weights that others published: a local file, torch's hub cache, or a download into it."""
+"""Weights published by others: from a local file, torch's hub cache, or a download into that cache."""
 
 import http.client
 import socket
@@ -11,18 +11,18 @@ import torch
 from gcl.errors import UserError
 
 PATIENCE = 20.0
-"""Seconds to wait for a host that does not answer; by default that takes minutes."""
+"""Seconds to wait for a host that does not answer; the default would be minutes."""
 
 
 class WeightsUnavailable(UserError, RuntimeError):
-    """Published weights are neither on disk nor to be downloaded; the message names the ways out."""
+    """Published weights are neither on disk nor downloadable; the message says what can be done."""
 
 
 def local_or_published(local: Path | None, url: str, setting: str, offline: str) -> Path:
-    """``local``, or without one the file of ``url`` in torch's hub cache, downloaded and checked if need be.
+    """Returns ``local`` if given, else the file of ``url`` in torch's hub cache, downloaded and checked if needed.
 
-    Raises WeightsUnavailable, which names the key ``setting`` of params.yaml and the choice ``offline`` that needs no
-    weights.
+    Raises WeightsUnavailable if the file is missing or cannot be downloaded. The message names ``setting``, the key of
+    params.yaml, and ``offline``, the choice that needs no download.
     """
     ways_out = (
         f"Either run once with a network, which downloads {url}; or set {setting} to a local copy of that file; "
@@ -45,16 +45,16 @@ def local_or_published(local: Path | None, url: str, setting: str, offline: str)
 
 def _download(url: str, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Published weights end their names with the first digits of the file's SHA-256.
+    # The names of published weights end in the first digits of their SHA-256.
     expected = file.stem.rsplit("-", 1)[-1]
-    # torch writes under a temporary name that it removes on failure, so no half-written file stays.
+    # torch writes to a temporary file, which it removes on failure, so no half-written file remains.
     with _patience(PATIENCE):
         torch.hub.download_url_to_file(url, str(file), hash_prefix=expected, progress=False)
 
 
 @contextmanager
 def _patience(seconds: float) -> Iterator[None]:
-    """Makes new connections time out."""
+    """Makes new connections time out after ``seconds``."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

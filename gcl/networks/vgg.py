@@ -1,4 +1,4 @@
-"""Frozen feature networks of the VGG family: what the small encoder, VGG16 and the judge of the metrics are."""
+"""Frozen feature networks of the VGG family: the small encoder, VGG16 and the judge of the metrics."""
 
 import pickle
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ from gcl.networks.weight_checks import entry_differences, not_finite
 class Encoder(nn.Module):
     """Features of images after chosen ReLUs of a frozen VGG-like network.
 
-    channels holds the number of channels of each chosen layer, in the order asked for. Always in evaluation
-    mode; no parameter requires a gradient, though gradients flow through to the images. A new encoder has
-    random weights until load is called.
+    ``channels`` holds the number of channels of each chosen layer, in the order of ``layers``. The network is always
+    in evaluation mode. No parameter requires a gradient, but gradients flow through to the images. A new encoder has
+    random weights until :meth:`load` is called.
 
-    Raises EncoderError for no layer at all and for a layer that the plan does not have.
+    Raises EncoderError if no layer is given, or for a layer that the plan does not have.
     """
 
     def __init__(self, plan: Plan, layers: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
             raise EncoderError(f"no encoder layer chosen: the layers are {', '.join(allowed)}")
         self.features, self._names = _up_to(plan, max(self.layers, key=allowed.index))
         self.channels = [plan.widths[_block_of(name)] for name in self.layers]
-        # (3,) -> (3,1,1), and not part of the state: a published VGG16 file holds no such entries.
+        # (3,) -> (3,1,1). They are not part of the state, because published VGG16 files do not hold them.
         for name in ("mean", "standard_deviation"):
             scale = torch.tensor(getattr(plan, name)).view(3, 1, 1)
             self.register_buffer(name, scale, persistent=False)
@@ -44,11 +44,11 @@ class Encoder(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Stays in evaluation mode whatever is asked, so that the model around it can switch freely."""
+        """Stays in evaluation mode whatever ``mode`` is, so that the model around it can switch freely."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B,3,H,W) in [-1,1] to one (B,C,H',W') of values from 0 up per chosen layer, in order.
+        """Maps images (B,3,H,W) in [-1,1] to one (B,C,H',W') of values >= 0 per chosen layer, in the order given.
 
         H' and W' halve, rounded down, with every block after the first.
         """
@@ -61,10 +61,10 @@ class Encoder(nn.Module):
         return [found[name] for name in self.layers]
 
     def load(self, weights: Path) -> Self:
-        """Fills in the weights of a file with the state of the whole network or of its lower part.
+        """Loads a file that holds the state of the whole network or of its lower part.
 
         Keys are features.N.weight and features.N.bias as torchvision numbers them; classifier.* is ignored.
-        Raises FileNotFoundError for no such file, EncoderError for one that does not hold this network.
+        Raises FileNotFoundError for a missing file and EncoderError for one that does not hold this network.
         """
         state = _read_state(weights)
         state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
@@ -90,7 +90,7 @@ def layers_of(plan: Plan) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _up_to(plan: Plan, last: str) -> tuple[nn.Sequential, list[str]]:
-    """The plan's layers up to the one named last, with random weights, and their names."""
+    """The plan's layers up to the one named ``last``, with random weights, and their names."""
     layers, names = nn.Sequential(), []
     for name, layer in layers_of(plan):
         layers.append(layer)
@@ -101,12 +101,12 @@ def _up_to(plan: Plan, last: str) -> tuple[nn.Sequential, list[str]]:
 
 
 def _block_of(name: str) -> int:
-    """Zero-based block of a layer named relu{block}_{convolution}."""
+    """The zero-based block of a layer named relu{block}_{convolution}."""
     return int(name.removeprefix("relu").split("_")[0]) - 1
 
 
 def _whole(plan: Plan) -> Encoder:
-    # On the meta device the shapes of all layers cost neither memory nor random numbers.
+    # On the meta device the layers take no memory and draw no random numbers.
     with torch.device("meta"):
         return Encoder(plan, plan.block_ends())
 

@@ -1,4 +1,4 @@
-"""Do weights fit a network, and what sets them apart from it where they do not, in people's words."""
+"""Checks whether weights fit a network, and says in plain words how they differ if they do not."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 State = Mapping[str, Tensor]
-"""Tensors by name, as ``state_dict`` gives them."""
+"""Tensors by name, as ``state_dict`` returns them."""
 
 SIZES = {
     "channels": "base channels",
@@ -15,16 +15,16 @@ SIZES = {
     "downsamplings": "downsamplings",
     "resampling": "resampling",
 }
-"""What the arguments of :class:`gcl.networks.generator.Generator` are called in messages."""
+"""How messages call the arguments of :class:`gcl.networks.generator.Generator`."""
 
 MOST_NAMED = 4
-"""Entries that a message names; one wrong size shows in dozens of them."""
+"""The most entries that a message names; one wrong size shows up in dozens of them."""
 
 
 def generator_arguments(state: State) -> dict[str, Any] | None:
-    """The arguments of the generator that ``state`` looks like; None without the first layer of one.
+    """The arguments of the generator that ``state`` seems to hold; None if the first layer is not a generator's.
 
-    They are read off a few names and shapes: whether all the others fit them is for :func:`differences` to say.
+    They are derived from a few names and shapes; whether all the others fit is for :func:`differences` to say.
     """
     first = state.get("model.1.weight")
     if first is None or first.ndim != 4 or first.shape[1:] != (3, 7, 7):
@@ -33,16 +33,16 @@ def generator_arguments(state: State) -> dict[str, Any] | None:
     return {
         "channels": first.shape[0],
         "blocks": len({name.split(".")[1] for name in state if ".conv_block." in name}),
-        # Beside the first and the last convolution every halving has one on the way down and one on the way up.
+        # Besides the first and last convolutions, each downsampling has one on the way down and one on the way up.
         "downsamplings": (convolutions - 2) // 2,
         "resampling": "blur" if any(name.endswith(".filt") for name in state) else "resize",
     }
 
 
 def differences(expected: State, found: State) -> str:
-    """What sets ``found`` apart from ``expected``, in one line; empty where names and shapes are the same.
+    """How ``found`` differs from ``expected``, in one line; empty if names and shapes are the same.
 
-    Of two generators their sizes are told, else the names of a few entries.
+    For two generators of different sizes the line gives the sizes, otherwise it names a few entries.
     """
     sizes, other_sizes = generator_arguments(expected), generator_arguments(found)
     if sizes and other_sizes and sizes != other_sizes:
@@ -55,7 +55,7 @@ def differences(expected: State, found: State) -> str:
 
 
 def entry_differences(needed: State, found: State, allowed: State) -> list[str]:
-    """What sets ``found`` apart from the entries that are ``needed`` and those that are ``allowed`` to be there."""
+    """How ``found`` differs: ``needed`` entries it lacks, ``allowed`` ones of another shape, and any others."""
     missing = [f"{name} is missing" for name in needed if name not in found]
     misshapen = [
         f"{name} has shape {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
@@ -67,12 +67,12 @@ def entry_differences(needed: State, found: State, allowed: State) -> list[str]:
 
 
 def not_finite(state: State) -> str:
-    """What of ``state`` holds infinite values or NaN, in one line; empty where nothing does."""
+    """The entries of ``state`` that hold infinite values or NaN, in one line; empty if there are none."""
     names = [name for name, tensor in state.items() if not tensor.isfinite().all()]
     return f"values that are not finite in {shortened(names)}" if names else ""
 
 
 def shortened(items: list[str]) -> str:
-    """The first of ``items`` in one line, and how many more there are."""
+    """The first ``items`` in one line, and how many more there are."""
     more = len(items) - MOST_NAMED
     return "; ".join(items[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")

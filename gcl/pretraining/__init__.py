@@ -1,1 +1,1 @@
-"""How the bundled networks were made."""
+"""Training of the bundled networks."""

@@ -1,7 +1,7 @@
 """Pretrains the bundled encoder and judge: they learn to name what is drawn where in procedural textures.
 
-The heads that do the naming are thrown away afterwards and batch normalisation is folded into the
-convolutions, so that what is shipped is a plain network of convolutions and ReLUs.
+Afterwards the heads that do the naming are discarded and batch normalisation is folded into the convolutions, which
+leaves a plain network of convolutions and ReLUs.
 """
 
 import hashlib
@@ -35,17 +35,17 @@ HELD_OUT_SEED = 2**40
 HELD_OUT_BATCHES = 32
 
 TASKS = {"inside": 2, "shape": len(SHAPES)} | SURFACE
-"""Number of classes of every question that is asked at every position of a layer."""
+"""The number of classes of each question; every question is asked at every position of a layer."""
 
 Answers = dict[str, dict[str, Tensor]]
 """Logits (B, TASKS[task], H, W) by layer, then by task."""
 
 
 class Classifier(nn.Module):
-    """A plan's network with batch normalisation, and linear answers at every position of its blocks' ends.
+    """A plan's network with batch normalisation, and linear heads that answer at every position of each block's end.
 
-    Asking at every position makes features tell neighbouring surfaces apart. Asking at each layer makes every
-    one of them worth comparing; the first block sees too few pixels at a time to be asked anything.
+    Asking at every position makes features tell neighbouring surfaces apart. Asking at several layers makes the
+    features of each worth comparing; the first block sees too few pixels at a time to be asked anything.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -61,7 +61,7 @@ class Classifier(nn.Module):
         del self.heads[plan.block_ends()[0]]
 
     def forward(self, images: Tensor) -> Answers:
-        """Images (B,3,64,64) in [-1,1] to the answers of every head."""
+        """Maps images (B,3,64,64) in [-1,1] to the answers of every head."""
         hidden, answers = images, {}
         for name, layer in self.trunk.items():
             hidden = layer(hidden)
@@ -72,11 +72,11 @@ class Classifier(nn.Module):
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps convolutions along their orthogonalised momentum (Jordan et al. 2024).
+    """Updates convolutions along their orthogonalised momentum (Jordan et al. 2024).
 
-    Flat colour makes up most of what a new filter sees. Plain gradients go after it alone for a long time;
-    made orthogonal, they go after edges as fast, which takes a fraction of the steps. Only the direction of a
-    filter matters under the batch normalisation, so that filters are kept at unit length on average.
+    Flat colour makes up most of what a new filter sees, and plain gradients follow it alone for a long time.
+    Orthogonalised, they follow edges just as fast, so that training takes a fraction of the steps. Under batch
+    normalisation only the direction of a filter matters, so filters are kept at unit length on average.
     """
 
     def __init__(self, parameters: list[nn.Parameter], lr: float) -> None:
@@ -84,7 +84,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Moves every parameter by lr of its own length."""
+        """Moves every parameter by ``lr`` times its own length."""
         for group in self.param_groups:
             for weight in group["params"]:
                 momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
@@ -96,7 +96,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def _orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest matrix (M,N) with singular values of one, by Newton-Schulz iterations."""
+    """Approximates the nearest matrix (M,N) whose singular values are all one, by Newton-Schulz iterations."""
     matrix = matrix / (matrix.norm() + 1e-7)
     for _ in range(4):
         square = matrix @ matrix.T
@@ -106,14 +106,14 @@ def _orthogonal(matrix: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _start(filters: Tensor) -> None:
-    """Random filters, most of which answer nothing to a flat surface and so see edges from the first step."""
+    """Draws random filters, most of which do not respond to flat surfaces and so detect edges from the first step."""
     nn.init.kaiming_normal_(filters)
     edges = filters[: int(EDGE_SHARE * len(filters))]
     edges -= edges.mean(dim=(2, 3), keepdim=True)
 
 
 def fold(trunk: nn.ModuleDict) -> nn.Sequential:
-    """The trunk of a classifier in evaluation mode without its batch normalisation, computing the same."""
+    """Folds batch normalisation into the convolutions of a trunk in evaluation mode; the result computes the same."""
     layers = nn.Sequential()
     for layer in trunk.values():
         if isinstance(layer, nn.BatchNorm2d):
@@ -126,17 +126,17 @@ def fold(trunk: nn.ModuleDict) -> nn.Sequential:
 def pretrain(
     network: Literal["encoder", "judge"], folder: Path, steps: int = STEPS, seed: int | None = None
 ) -> dict[str, object]:
-    """Trains one bundled network; writes network.safetensors and network.json into folder.
+    """Trains one bundled network; writes NETWORK.safetensors and NETWORK.json to ``folder``.
 
-    Returns what the .json holds: shape, seed, steps, accuracy of every task by layer on held-out images,
-    number of parameters, and the sha256 of the weights. The seed is by default the network's own in SEEDS.
-    On one machine with one number of threads, the same arguments give the same bytes.
+    Returns the contents of the .json: shape, seed, steps, accuracy of every task by layer on held-out images,
+    number of parameters, and the SHA-256 of the weights. ``seed`` defaults to the network's own in SEEDS.
+    On the same machine with the same number of threads, the same arguments give the same bytes.
     """
     seed = SEEDS[network] if seed is None else seed
     plan = NETWORK_PLANS[network]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        # Channels last is the faster order of memory for convolutions on a CPU.
+        # Channels last is the faster memory format for convolutions on a CPU.
         classifier = Classifier(plan).to(memory_format=torch.channels_last)
     _train(classifier, steps, Generator().manual_seed(seed), network)
     classifier.eval()
@@ -181,7 +181,7 @@ def _train(classifier: Classifier, steps: int, generator: Generator, title: str)
 
 
 def _pace(step: int, steps: int) -> float:
-    """Share of the learning rates: a short rise, and from there a straight way down to zero."""
+    """The factor of the learning rates: a short linear rise, times a linear fall to zero."""
     return min(1.0, (step + 1) / WARM_UP) * (1 - step / steps)
 
 
@@ -211,7 +211,7 @@ def _right_answers(task: str, labels: dict[str, Tensor], size: int) -> Tensor:
 
 @torch.no_grad()
 def _accuracies(classifier: Classifier) -> dict[str, dict[str, float]]:
-    """Share of right answers by layer and task, at those positions of held-out images that have one."""
+    """The share of right answers by layer and task, over the positions of held-out images that have one."""
     generator = Generator().manual_seed(HELD_OUT_SEED)
     hits: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
     for _ in range(HELD_OUT_BATCHES):

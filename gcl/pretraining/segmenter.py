@@ -1,7 +1,7 @@
 """Pretrains the segmenter of the metrics on drawn scenes of zebras.
 
-Left to itself it would take anything black or white for a zebra, so some of its animals have their stripes painted over
-while it learns, and must not be found.
+Left to itself it would take anything black or white for a zebra. While it learns, some animals therefore have their
+stripes painted over and must not be found.
 """
 
 import hashlib
@@ -30,32 +30,32 @@ SEED = 977
 STEPS = 300
 BATCH = 16
 PLAIN = 4
-"""How many pictures of a batch have their stripes painted over."""
+"""The number of pictures per batch whose animals have their stripes painted over."""
 LEARNING_RATE = 4e-3
 SCENES = 1500
 HELD_OUT_SCENES = 200
-# No data set of an experiment reaches these indices, so that none shares a scene even under the same seed.
+# No data set of an experiment reaches these indices, so none shares a scene with these even under the same seed.
 FIRST_SCENE = 10_000_000
 FIRST_HELD_OUT_SCENE = 20_000_000
 
 
 def draw(pool: Executor, one: Callable[[int], np.ndarray], first: int, count: int) -> Tensor:
-    """What `one` draws of consecutive indices, as uint8: masks (count,64,64) or images (count,3,64,64)."""
+    """What `one` draws for consecutive indices, as uint8: masks (count,64,64) or images (count,3,64,64)."""
     drawn = pool.map(one, range(first, first + count), chunksize=16)
     stack = np.stack(list(track(drawn, "drawing", total=count, transient=True)))
     return torch.from_numpy(stack if stack.ndim == 3 else stack.transpose(0, 3, 1, 2).copy())
 
 
 def draw_lessons(pool: Executor, seed: int) -> tuple[Tensor, Tensor]:
-    """The zebra pictures to learn from, (SCENES,3,64,64) uint8, and their masks (SCENES,64,64)."""
+    """Draws the zebra pictures to learn from, (SCENES,3,64,64) uint8, and their masks (SCENES,64,64)."""
     images = draw(pool, partial(draw_scene, seed, domain="B"), FIRST_SCENE, SCENES)
     return images, draw(pool, partial(draw_mask, seed), FIRST_SCENE, SCENES)
 
 
 def draw_exams(pool: Executor, seed: int) -> tuple[dict[str, Tensor], Tensor]:
-    """Held-out scenes in three guises, each (HELD_OUT_SCENES,3,64,64) uint8, and the masks that all share.
+    """Draws held-out scenes in three versions, each (HELD_OUT_SCENES,3,64,64) uint8, and the masks that all share.
 
-    The third has horses on savanna, as a translation that changes the landscape alone would.
+    The third version shows horses on a savanna, as a translation would that changes only the landscape.
     """
     held_out = FIRST_HELD_OUT_SCENE, HELD_OUT_SCENES
     zebras = draw(pool, partial(draw_scene, seed, domain="B"), *held_out)
@@ -71,7 +71,7 @@ def uniform_factors(count: int, generator: Generator, low: float, high: float, c
 
 
 def paint_over(images: Tensor, masks: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Images (B,3,H,W) and class ids (B,H,W) with plain animals, lit from above, that count as ground."""
+    """Paints the animals of images (B,3,H,W) plain, lit from above, and labels them as ground in masks (B,H,W)."""
     uniform = partial(uniform_factors, len(images), generator)
     light = torch.linspace(1, -1, images.shape[2]).view(-1, 1) * uniform(0, 0.3)
     coats = uniform(-1, 1) + uniform(-0.3, 0.3, channels=3) + light
@@ -80,7 +80,7 @@ def paint_over(images: Tensor, masks: Tensor, generator: Generator) -> tuple[Ten
 
 
 def jitter(images: Tensor, generator: Generator) -> Tensor:
-    """Images (B,3,H,W) in [-1,1] with slightly other brightness, contrast, tint, sharpness, and some noise.
+    """Varies brightness, contrast, tint and sharpness of images (B,3,H,W) in [-1,1] slightly, and adds some noise.
 
     A translation is judged by where its zebras are, not by flaws as small as these.
     """
@@ -93,7 +93,7 @@ def jitter(images: Tensor, generator: Generator) -> Tensor:
 
 
 def draw_batches(images: Tensor, masks: Tensor, steps: int, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Jittered batches: images (BATCH,3,H,W) in [-1,1] and class ids (BATCH,H,W) int64.
+    """Yields jittered batches: images (BATCH,3,H,W) in [-1,1] and class ids (BATCH,H,W) int64.
 
     Every other picture is mirrored, and the first PLAIN have their animals painted over.
     """
@@ -122,7 +122,7 @@ def train(segmenter: Segmenter, images: Tensor, masks: Tensor, steps: int, gener
 
 
 def score(segmenter: Segmenter, images: Tensor, masks: Tensor) -> dict[str, float]:
-    """Intersection over union by class, and their mean, for images (B,3,H,W) uint8 and masks (B,H,W)."""
+    """The intersection over union of each class, and their mean, for images (B,3,H,W) uint8 and masks (B,H,W)."""
     found = torch.cat([segment(segmenter, to_signed(batch)) for batch in images.split(BATCH)])
     shares = intersection_over_union([found.numpy()], [masks.numpy()], len(CLASSES))
     named = dict(zip(CLASSES, shares, strict=True), mean=mean_over_present(shares))
@@ -130,17 +130,17 @@ def score(segmenter: Segmenter, images: Tensor, masks: Tensor) -> dict[str, floa
 
 
 def pretrain_segmenter(folder: Path, steps: int = STEPS, seed: int = SEED) -> None:
-    """Trains the segmenter on zebra scenes; writes segmenter.safetensors and segmenter.json into folder.
+    """Trains the segmenter on zebra scenes; writes segmenter.safetensors and segmenter.json to ``folder``.
 
-    The .json holds its shape, seed, steps, number of parameters, the sha256 of the weights, and how well it
-    finds each class in held-out scenes: with zebras, which it should, and with horses, which it should not.
-    On one machine with one number of threads, the same arguments give the same bytes.
+    The .json holds its shape, seed, steps, number of parameters, the SHA-256 of the weights, and how well it
+    finds each class in held-out scenes: with zebras, which it should find, and with horses, which it should not.
+    On the same machine with the same number of threads, the same arguments give the same bytes.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        # Channels last is the faster order of memory for convolutions on a CPU.
+        # Channels last is the faster memory format for convolutions on a CPU.
         segmenter = Segmenter().to(memory_format=torch.channels_last)
-    # Spawned rather than forked: torch may have started threads already, and a fork would lose them.
+    # Processes are spawned, not forked: torch may have started threads already, which a fork would lose.
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         lessons = draw_lessons(pool, seed)
         pictures, masks = draw_exams(pool, seed)

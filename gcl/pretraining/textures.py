@@ -1,4 +1,4 @@
-"""Procedurally drawn images on which the bundled networks are trained.
+"""Procedurally drawn images on which the bundled encoder and judge are trained.
 
 Every image is one shape filled with one texture, lying on a background of another texture. Nothing in them
 shows a horse, a zebra or a landscape: a network that names what was drawn has learned edges, orientations,
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 SIZE = 64
 UNDEFINED = -1
-"""Label of a question that has no answer, such as the orientation of dots."""
+"""The label of a question that has no answer, such as the orientation of dots."""
 
 ORIENTATION_BINS = 8
 SCALE_BINS = 4
@@ -26,10 +26,11 @@ LATTICE = 48
 
 @dataclass
 class Field:
-    """Where a texture is drawn, for B images at once: each a plane of its own, rotated and scaled.
+    """The planes on which textures are drawn, one per image for B images, each rotated and scaled on its own.
 
-    along and across (B,64,64) count periods of the texture on its two axes, distance (B,64,64) is along in
-    image widths, sharpness (B,1,1) is the steepness of edges, lattice (B,1,48,48) holds noise in [0,1].
+    ``along`` and ``across`` (B,64,64) count periods of the texture on its two axes, ``distance`` (B,64,64) is
+    ``along`` in image widths, ``sharpness`` (B,1,1) is the steepness of edges, and ``lattice`` (B,1,48,48) holds
+    noise in [0,1].
     """
 
     along: Tensor
@@ -43,13 +44,13 @@ class Field:
         return torch.sigmoid(self.sharpness * height)
 
     def noise(self, cells: float, mode: str) -> Tensor:
-        """Value noise in [0,1] of shape (B,64,64) with the given number of lattice cells a period."""
+        """Value noise in [0,1] of shape (B,64,64) with ``cells`` lattice cells per period."""
         place = torch.stack([self.along, self.across], dim=-1) * (2 * cells / LATTICE)
         sampled = functional.grid_sample(self.lattice, place, mode=mode, padding_mode="reflection", align_corners=False)
         return sampled[:, 0]
 
     def chosen(self, rows: Tensor) -> "Field":
-        """The field of those images alone for which rows (B,) is true."""
+        """The field of only those images for which ``rows`` (B,) is true."""
         return Field(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
@@ -152,7 +153,7 @@ SURFACE: dict[str, int] = {
     "scale": SCALE_BINS,
     "hue": HUE_BINS,
 }
-"""What there is to say about a surface, foreground or background, and in how many classes."""
+"""The questions about a surface, foreground or background, and the number of classes of each."""
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
@@ -189,7 +190,7 @@ def _two_colours(hue: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 
 
 def _draw_textures(count: int, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
-    """Images (B,3,64,64) in [0,1] each covered with one texture, and what was drawn as labels (B,)."""
+    """Draws images (B,3,64,64) in [0,1], each covered with one texture, and labels (B,) that say what was drawn."""
     kind = torch.randint(len(TEXTURES), (count,), generator=generator)
     scale = torch.rand(count, generator=generator)
     turn = torch.rand(count, generator=generator)
@@ -222,12 +223,12 @@ def _any_of(kind: Tensor, names: tuple[str, ...]) -> Tensor:
 
 
 def _bins(fraction: Tensor, count: int, defined: Tensor) -> Tensor:
-    """The bin of a fraction in [0,1), one of count equal ones, or UNDEFINED."""
+    """The bin, of ``count`` equal ones, that holds ``fraction`` in [0,1); UNDEFINED where ``defined`` is false."""
     return torch.where(defined, (fraction * count).long(), UNDEFINED)
 
 
 def _draw_shapes(count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Masks (B,1,64,64) in [0,1] of one shape an image, and which shape as labels (B,)."""
+    """Draws masks (B,1,64,64) in [0,1] of one shape per image, and labels (B,) that say which shape."""
     kind = torch.randint(len(SHAPES), (count,), generator=generator)
     radius = _uniform(14, 28, (count, 1, 1), generator)
     angle = _uniform(0, 2 * math.pi, (count,), generator)
@@ -241,7 +242,7 @@ def _draw_shapes(count: int, generator: Generator) -> tuple[Tensor, Tensor]:
 
 
 def _photographed(images: Tensor, generator: Generator) -> Tensor:
-    """A slight blur and noise of a strength that differs from image to image."""
+    """Adds a slight blur and noise, with a strength that differs from image to image."""
     blur = torch.rand(len(images), 1, 1, 1, generator=generator) * 0.7
     grain = torch.rand(len(images), 1, 1, 1, generator=generator) * 0.05
     blurred = torch.lerp(images, functional.avg_pool2d(images, 3, 1, 1, count_include_pad=False), blur)

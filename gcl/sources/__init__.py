@@ -1,1 +1,1 @@
-"""Where images come from: drawn scenes, folders of photographs, and the archives of public data sets."""
+"""Sources of images: drawn scenes, folders of photographs, and the archives of public data sets."""

@@ -1,4 +1,4 @@
-"""The bones of a horse or zebra, posed: chains of joints wrapped in flesh of given radii.
+"""The posed bones of a horse or zebra: chains of joints, each with the radius of the flesh around it.
 
 Everything is measured in body coordinates: x runs forward from the rump (0) to the chest (1), y runs up
 from the ground (0), and one unit is the length of the trunk. The stripe coordinate counts the same unit
@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 NECK_PROFILE = ((0.0, 0.0, 0.19), (0.2, 0.03, 0.15), (0.38, 0.045, 0.115), (0.53, 0.01, 0.09))
-"""The neck's joints: how far along it, how far arched above it, and the radius."""
+"""The neck's joints: distance along the neck, height of the arch above it, and radius."""
 
 MANE_FULLNESS = (0.4, 0.9, 1.0, 0.85)
 """The mane's width at each joint of the neck, as a share of its greatest."""
@@ -27,7 +27,7 @@ class Pose(NamedTuple):
 
 
 class Joint(NamedTuple):
-    """A ball of flesh: its place and radius, its stripe coordinate, and how far it is an extremity (0..1)."""
+    """A ball of flesh: its place, radius and stripe coordinate, and the degree to which it is an extremity (0..1)."""
 
     x: float
     y: float
@@ -69,7 +69,7 @@ def head_direction(pose: Pose) -> tuple[float, float]:
 
 
 def on_head(pose: Pose, along: float, above: float) -> tuple[float, float]:
-    """The point so far along the head from the poll towards the muzzle, and so far above its axis."""
+    """The point ``along`` the head from the poll towards the muzzle, and ``above`` the head's axis."""
     poll = neck_joints(pose)[-1]
     forward, upward = head_direction(pose)
     return poll.x + along * forward - above * upward, poll.y + along * upward + above * forward
@@ -147,7 +147,7 @@ def far_side(pose: Pose) -> list[Part]:
 
 
 def extent(pose: Pose) -> tuple[float, float, float]:
-    """How far the posed animal reaches back, forward and up, in body coordinates."""
+    """How far the posed animal reaches back (x), forward (x) and up (y), in body coordinates."""
     parts = [*body(pose), *far_side(pose), tail(pose), bristly_mane(pose)]
     joints = [joint for part in parts for joint in part.joints]
     back = min(joint.x - joint.radius for joint in joints)

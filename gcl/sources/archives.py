@@ -1,7 +1,7 @@
-"""Zip archives from elsewhere, unpacked without trust: whole or not at all, and never outside the target.
+"""Unpacks untrusted zip archives, whole or not at all, and never outside the target.
 
-The standard library's :mod:`zipfile` mends odd names in silence, follows what an archive says of its own sizes and, in
-some versions, lets members share bytes. So every member is looked at before the first one is written.
+The standard library's :mod:`zipfile` repairs odd names silently, trusts the sizes that an archive declares and, in some
+versions, lets members share bytes. Every member is therefore checked before the first one is written.
 """
 
 import shutil
@@ -19,37 +19,37 @@ from gcl.errors import UserError
 from gcl.files import replaced_folder
 
 Track = Callable[[Iterable[ZipInfo], str, int], Iterable[ZipInfo]]
-"""Passes members on and shows how far they have come, given a description and their number."""
+"""Yields the members it is given and shows their progress; the other arguments are a description and a total."""
 
 LARGEST_RATIO = 20
-"""Bytes that one byte of an archive may become; images hardly shrink, an archive that grows more is a bomb."""
+"""The most bytes that one byte of an archive may unpack to. Images hardly compress, so a higher ratio means a bomb."""
 
 SLACK = 16 << 20
-"""Bytes that any archive may become, so that small archives of plain drawings pass."""
+"""Bytes that any archive may unpack to, whatever its ratio, so that small archives of plain drawings pass."""
 
 MOST_MEMBERS = 100_000
 
 LARGEST_LISTING = 16 << 20
-"""Bytes of the list of members, which is held in memory before anything can be checked."""
+"""The most bytes in the list of members, which must be in memory before anything can be checked."""
 
 DEEPEST = 16
-"""Parts of a name: folders inside each other, and the file."""
+"""The most parts of a name: nested folders and the file."""
 
 LOCAL_HEADER = 30
-"""Bytes before a member's data, at least."""
+"""The fewest bytes before a member's data."""
 
 CHUNK = 1 << 20
 
 UNREADABLE = (BadZipFile, OSError, EOFError, ValueError, RuntimeError, zlib.error)
-"""What the standard library raises for damaged archives, and the system for files that cannot be written."""
+"""The errors that damaged archives cause in the standard library, and OSError for files that cannot be written."""
 
 
 def unpack(archive: Path, target: Path, track: Track = lambda members, description, total: members) -> None:
-    """Makes ``target`` a folder of what the zip file ``archive`` holds; ``track`` may draw the progress.
+    """Unpacks the zip file ``archive`` into the folder ``target``, replacing it; ``track`` may show the progress.
 
-    Raises UserError, and leaves ``target`` as it was, if the archive cannot be read, holds anything but plain files and
-    folders, could write outside the target, names anything twice, or would become larger than its own size or the free
-    disk allows; the message names the archive, the member and the reason.
+    Raises UserError, and leaves ``target`` unchanged, if the archive cannot be read, holds anything but plain files and
+    folders, could write outside the target, names anything twice, or would unpack to more than its own size or the free
+    disk space allows. The message gives the archive, the member and the reason.
     """
     try:
         with _Reader(FileIO(archive)) as stream, ZipFile(stream) as opened, replaced_folder(target) as folder:
@@ -62,7 +62,7 @@ def unpack(archive: Path, target: Path, track: Track = lambda members, descripti
 
 
 class _Refused(Exception):
-    """What is wrong with an archive, and with which member."""
+    """Why an archive is refused, and because of which member."""
 
     @classmethod
     def member(cls, name: str, reason: str) -> "_Refused":
@@ -70,21 +70,21 @@ class _Refused(Exception):
 
 
 def _shown(name: str) -> str:
-    """``name`` as a literal and cut short: it may hold anything, and the message goes to a terminal."""
+    """``name`` as a Python literal, truncated: a name may hold anything, and the message goes to a terminal."""
     return f"{name!r:.200}"
 
 
 def _reason(error: Exception) -> str:
-    # Only an EOFError comes without words.
+    # Only EOFError has no message.
     return str(error) or "the archive ends too early"
 
 
 class _Reader(BufferedReader):
-    """Refuses the one large read that there is, of the list of members."""
+    """Refuses the only large read, that of the list of members."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is not None and size > LARGEST_LISTING:
-            raise _Refused(f"its list of members takes {size} bytes; {LARGEST_LISTING} are allowed")
+            raise _Refused(f"its list of members takes {size} bytes; at most {LARGEST_LISTING} are allowed")
         return super().read(size)
 
 
@@ -93,9 +93,9 @@ class _Reader(BufferedReader):
 
 def _check(members: list[ZipInfo], size: int, free: int) -> None:
     if len(members) > MOST_MEMBERS:
-        raise _Refused(f"{len(members)} members; {MOST_MEMBERS} are allowed")
+        raise _Refused(f"{len(members)} members; at most {MOST_MEMBERS} are allowed")
     for member in members:
-        # Usually the same; zipfile cuts names at a NUL, turns Windows' separators and heeds names in extra fields.
+        # The two usually agree, but zipfile cuts names at NUL, replaces Windows separators and reads extra fields.
         _check_name(member.orig_filename)
         _check_name(member.filename)
         _check_kind(member)
@@ -115,7 +115,7 @@ def _check_name(name: str) -> None:
     elif "" in parts or "." in parts:
         reason = "its name has an empty part"
     elif len(parts) > DEEPEST:
-        reason = f"its name has {len(parts)} parts; {DEEPEST} are allowed"
+        reason = f"its name has {len(parts)} parts; at most {DEEPEST} are allowed"
     else:
         return
     raise _Refused.member(name, reason)
@@ -137,14 +137,14 @@ def _check_kind(member: ZipInfo) -> None:
 
 
 def _check_places(members: list[ZipInfo]) -> None:
-    """No two members at one place, also on systems that overlook case or the way an accent is written."""
+    """Refuses two members for one place, even on file systems that ignore case or how an accent is encoded."""
     folders: dict[str, str] = {}
     for member in members:
         parts = member.filename.removesuffix("/").split("/")
         for depth in range(1, len(parts) + member.is_dir()):
             path = "/".join(parts[:depth])
             if folders.setdefault(_alike(path), path) != path:
-                raise _Refused.member(member.filename, f"a folder {_shown(folders[_alike(path)])} is there already")
+                raise _Refused.member(member.filename, f"the folder {_shown(folders[_alike(path)])} is there already")
     taken: dict[str, str] = {}
     for member in members:
         place = _alike(member.filename.removesuffix("/"))
@@ -156,12 +156,12 @@ def _check_places(members: list[ZipInfo]) -> None:
 
 
 def _alike(name: str) -> str:
-    """The same for all names that some file system takes for one."""
+    """A key that is equal for all names that some file system treats as the same."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def _check_extents(members: list[ZipInfo], size: int) -> None:
-    """Members that share bytes are how a small archive becomes petabytes."""
+    """Refuses members that share bytes, with which a small archive can unpack to petabytes."""
     end = 0
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset < end:
@@ -175,10 +175,10 @@ def _check_size(members: list[ZipInfo], size: int, free: int) -> None:
     declared, allowed = sum(member.file_size for member in members), SLACK + LARGEST_RATIO * size
     if declared > allowed:
         largest = max(members, key=lambda member: member.file_size)
-        reason = f"{largest.file_size} of {declared} bytes; an archive of {size} bytes may become {allowed}"
+        reason = f"{largest.file_size} of {declared} bytes; an archive of {size} bytes may unpack to {allowed}"
         raise _Refused.member(largest.filename, reason)
     if declared > free:
-        raise _Refused(f"its members take {declared} bytes, {free} are free on the disk; free some")
+        raise _Refused(f"its members take {declared} bytes, but only {free} are free on the disk; free some space")
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def _extract(opened: ZipFile, member: ZipInfo, folder: Path) -> None:
             path.mkdir(parents=True, exist_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        # zipfile drops what comes after the declared bytes; asked for one more, it lets an excess be seen.
+        # zipfile drops everything after the declared bytes; asking for one more byte reveals an excess.
         one_more = copy(member)
         one_more.file_size += 1
         with opened.open(one_more) as source, path.open("xb") as sink:
@@ -201,7 +201,7 @@ def _extract(opened: ZipFile, member: ZipInfo, folder: Path) -> None:
 
 
 def _copy(source: BinaryIO, sink: BinaryIO, declared: int) -> None:
-    """Counts the bytes that really come: the declared ones were allowed, no others."""
+    """Copies the member and refuses it unless it has exactly the declared number of bytes, which was checked before."""
     written = 0
     while chunk := source.read(CHUNK):
         written += len(chunk)

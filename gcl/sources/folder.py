@@ -1,10 +1,9 @@
-"""A folder of people's own images -> trainA, trainB, testA, testB of upright 8-bit RGB PNGs, and their manifest.
+"""Imports a folder of images: trainA, trainB, testA, testB of upright 8-bit RGB PNGs, and their manifest.
 
 Images are found in trainA, trainB, testA and testB and in all folders inside them (:mod:`gcl.images.finding`); other
-files and links to folders are passed over with a note. Paths become names:
-``sub/a.jpg`` is stored as ``sub_a.png``; where that name is taken, upper and lower case being the same, by a file that
-comes first in the order of the paths, as ``sub_a_2.png`` and so on, with a note. What the files become is told in
-:mod:`gcl.images.decoding`.
+files and links to folders are ignored with a note. Paths become names: ``sub/a.jpg`` is stored as ``sub_a.png``. If an
+earlier path has taken that name, ignoring case, it is stored as ``sub_a_2.png`` and so on, with a note.
+:mod:`gcl.images.decoding` describes how each kind of file is decoded.
 """
 
 from collections import Counter
@@ -34,20 +33,20 @@ EXPECTED_TREE = """expected:
     testB/    optional; without it a share of trainB is held back"""
 
 FEWEST_TO_TEST = 2
-"""Images of a domain; metrics of sets need a covariance."""
+"""The fewest test images per domain; metrics that compare sets need a covariance."""
 
 SMALLEST_SIDE = 32
-"""Pixels; below that nothing would be left after the networks' downsampling."""
+"""In pixels; nothing would be left of a smaller image after the networks' downsampling."""
 
 LONGEST_STEM = 200
-"""Bytes of a stored name before its suffix; file systems take 255 in all, and partial files have longer names."""
+"""The most bytes of a stored name before its suffix; file systems allow 255, and partial files have longer names."""
 
 Track = Callable[[Iterable, str, int], Iterable]
-"""Passes items on and shows how far they have come, given a description and their number."""
+"""Yields the items it is given and shows their progress; the other arguments are a description and a total."""
 
 
 class Found(NamedTuple):
-    """An image file: the folder it was found in, its path there in readable characters, and its name when stored."""
+    """An image file: its path, its split, its path within the split in readable characters, and its stored name."""
 
     path: Path
     split: str
@@ -56,7 +55,7 @@ class Found(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What became of a file: the entry of the manifest, and remarks on what of the file was left out."""
+    """A stored image: the file it came from, its entry in the manifest, and remarks on what was left out."""
 
     found: Found
     entry: Entry
@@ -64,11 +63,11 @@ class Stored(NamedTuple):
 
 
 def import_folder(config: DataConfig, source: Path, target: Prepared, track: Track) -> Manifest:
-    """Stores the images of ``source`` in ``target``, their shorter sides shrunk to ``config.image_size``.
+    """Stores the images of ``source`` in ``target``, with their shorter sides shrunk to ``config.image_size``.
 
-    ``track`` may draw the progress. Without testA or testB a share of the training images is held back. Raises
-    UserError for a missing folder or too few images, and BadImageError for the first unusable file in the order of the
-    paths, unless ``config.on_bad_image`` is skip.
+    ``track`` may show the progress. If there is no testA or testB, a share of the training images is held back for it.
+    Raises UserError for a missing folder or too few images, and BadImageError for the first unusable file in the order
+    of the paths, unless ``config.on_bad_image`` is skip.
     """
     needed, notes = _needed(source), []
     found = [file for split in needed for file in _find(source, split, notes)]
@@ -83,7 +82,7 @@ def import_folder(config: DataConfig, source: Path, target: Prepared, track: Tra
     splits = {split: [file.entry for file in stored if file.found.split == split] for split in SPLITS}
     notes += _remarks(stored)
     if skipped:
-        notes.append(f"{len(skipped)} of {len(found)} files were not usable and skipped")
+        notes.append(f"{len(skipped)} of {len(found)} files were unusable and were skipped")
     for domain in "AB":
         if f"test{domain}" not in needed:
             notes.append(_hold_back(config, target, splits, domain))
@@ -98,7 +97,7 @@ def import_folder(config: DataConfig, source: Path, target: Prepared, track: Tra
 
 
 def _needed(source: Path) -> dict[str, int]:
-    """The splits that there are, with how many images each must have; UserError if one to train on is missing."""
+    """The splits in ``source`` and how many images each needs at least; UserError if trainA or trainB is missing."""
     missing = [split for split in ("trainA", "trainB") if not (source / split).is_dir()]
     if missing:
         if source.is_file():
@@ -119,7 +118,7 @@ def _find(source: Path, split: str, notes: list[str]) -> list[Found]:
 
 
 def _names(split: str, labels: list[str], notes: list[str]) -> list[str]:
-    """The names that files are stored under, each only once."""
+    """The unique names under which files are stored; adds a note on those that had to be numbered."""
     names, taken, moved = [], set(), []
     for label in labels:
         stem = label.rpartition(".")[0].replace("/", "_").encode()[-LONGEST_STEM:].decode(errors="ignore")
@@ -130,12 +129,12 @@ def _names(split: str, labels: list[str], notes: list[str]) -> list[str]:
         if free != stem:
             moved.append(f"{label} as {free}.png")
     if moved:
-        notes.append(f"{split}: {len(moved)} numbered, since their name was taken ({some(moved)})")
+        notes.append(f"{split}: {len(moved)} numbered, because their names were taken ({some(moved)})")
     return names
 
 
 def _check_counts(source: Path, needed: dict[str, int], files: list[Found], hint: str) -> None:
-    """UserError for the first split that has too few ``files``."""
+    """Raises UserError for the first split that has too few ``files``."""
     counts = Counter(file.split for file in files)
     for split, fewest in needed.items():
         if counts[split] < fewest:
@@ -148,7 +147,7 @@ def _check_counts(source: Path, needed: dict[str, int], files: list[Found], hint
 
 
 def _store(config: DataConfig, target: Prepared, found: Found) -> Stored | Skipped:
-    """Decodes, shrinks and saves one image; BadImageError if it is unusable and shall not be skipped."""
+    """Decodes, shrinks and saves one image; BadImageError if it is unusable and must not be skipped."""
     try:
         image, remarks = decode(found.path)
         image = _shrink(image, config.image_size, found.path)
@@ -164,7 +163,7 @@ def _shrink(image: Image.Image, size: int | None, path: Path) -> Image.Image:
     """Scales the shorter side down to ``size``; never enlarges. BadImageError if the image is too small."""
     shorter = min(image.size)
     if shorter < SMALLEST_SIDE:
-        raise BadImageError(path, f"{image.width}x{image.height} pixels; at least {SMALLEST_SIDE} a side are needed")
+        raise BadImageError(path, f"{image.width}x{image.height} pixels; at least {SMALLEST_SIDE} per side are needed")
     if size is None or shorter == size:
         return image
     if shorter < size:
@@ -174,12 +173,12 @@ def _shrink(image: Image.Image, size: int | None, path: Path) -> Image.Image:
 
 
 def held_back(images: int, share: float) -> int:
-    """How many of a domain's training ``images`` become its tests where there are none."""
+    """How many of a domain's training ``images`` are held back as test images if it has none."""
     return min(max(round(images * share), FEWEST_TO_TEST), images - 1)
 
 
 def _hold_back(config: DataConfig, target: Prepared, splits: dict[str, list[Entry]], domain: str) -> str:
-    """Moves a random share of a domain's training images, at least FEWEST_TO_TEST, to its tests; tells how many."""
+    """Moves a random share of a domain's training images, at least FEWEST_TO_TEST, to its tests; returns a note."""
     train, test = f"train{domain}", f"test{domain}"
     images = splits[train]
     number = held_back(len(images), config.test_share)
@@ -191,7 +190,7 @@ def _hold_back(config: DataConfig, target: Prepared, splits: dict[str, list[Entr
     return f"no {test}: held back {number} of {train} (data.seed {config.seed})"
 
 
-# --- what there is to tell -----------------------------------------------------------------------------------------
+# --- notes and warnings --------------------------------------------------------------------------------------------
 
 
 def _remarks(stored: list[Stored]) -> list[str]:
@@ -201,11 +200,11 @@ def _remarks(stored: list[Stored]) -> list[str]:
 
 def _repetitions(splits: dict[str, list[Entry]]) -> list[str]:
     spare = {split: len(entries) - len({entry.sha256 for entry in entries}) for split, entries in splits.items()}
-    return [f"{split}: {number} repeat another image of it" for split, number in spare.items() if number]
+    return [f"{split}: {number} repeat another image in it" for split, number in spare.items() if number]
 
 
 def _leaks(splits: dict[str, list[Entry]]) -> list[str]:
-    """Test images whose very pixels were trained on."""
+    """Warnings about test images that are also training images, pixel by pixel."""
     warnings = []
     for train, test in (("trainA", "testA"), ("trainB", "testB")):
         trained = {entry.sha256: entry.name for entry in splits[train]}
@@ -213,6 +212,6 @@ def _leaks(splits: dict[str, list[Entry]]) -> list[str]:
         if both:
             warnings.append(
                 f"{len(both)} of {len(splits[test])} images of {test} are in {train} too, which invalidates the "
-                f"numbers; take them out of one of the two ({some(both)})"
+                f"metrics; remove them from one of the two ({some(both)})"
             )
     return warnings

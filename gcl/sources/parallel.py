@@ -1,4 +1,4 @@
-"""Many small jobs on all cores, in order."""
+"""Runs many small jobs on all cores and yields their results in order."""
 
 import os
 import signal
@@ -15,27 +15,27 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 FEW = 50
-"""Jobs that are done before worker processes would have started."""
+"""Fewer jobs than this finish before worker processes would have started."""
 
 
 def in_parallel(function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-    """``function`` of every job, in the order of ``jobs``; the first of them that raises ends it all.
+    """Yields ``function(job)`` for every job, in the order of ``jobs``; the first exception stops it.
 
-    Both are sent to other processes and must pickle. UserError if one of these is killed.
+    ``function`` and ``jobs`` are sent to other processes and must be picklable. UserError if such a process is killed.
     """
     if len(jobs) < FEW:
         yield from map(function, jobs)
         return
     try:
-        # Spawned rather than forked: a fork of a process whose threads hold locks may hang.
+        # Processes are spawned, not forked: a fork of a process whose threads hold locks may hang.
         with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _end_with_parent) as pool:
             yield from pool.map(function, jobs, chunksize=5)
     except BrokenProcessPool as error:
-        raise UserError("a worker process was killed; the likeliest reason is that the memory is full") from error
+        raise UserError("a worker process was killed, most likely because memory ran out") from error
 
 
 def _end_with_parent() -> None:
-    """An interruption is the parent's to answer, and without it nobody wants what a worker would still write."""
+    """Leaves SIGINT to the parent, and ends this worker with the parent, after which nobody wants its results."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_exit_after_parent, daemon=True).start()
 

@@ -1,6 +1,6 @@
-"""The public data sets of CycleGAN (Zhu, Park, Isola and Efros, ICCV 2017), and how to know their archives.
+"""CycleGAN's public data sets (Zhu, Park, Isola and Efros, ICCV 2017), with the size and SHA-256 of their archives.
 
-The sizes and sums are those that an independent public catalogue recorded for the same archives under an older address.
+Sizes and SHA-256 are those that an independent public catalogue recorded for the same archives at an older address.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gcl.errors import UserError
 
 @dataclass(frozen=True)
 class Dataset:
-    """A public data set and how to know its archive."""
+    """A public data set, and the size in bytes and SHA-256 by which its archive is recognised."""
 
     name: str
     size: int
@@ -18,7 +18,7 @@ class Dataset:
 
     @property
     def archive(self) -> str:
-        """The name of its file, here and on every server."""
+        """The archive's file name, here and on every server."""
         return f"{self.name}.zip"
 
 
@@ -41,10 +41,10 @@ DATASETS = {
 }
 
 SOURCES = ("scenes", "folder", *DATASETS)
-"""What ``data.source`` may be."""
+"""The values that ``data.source`` may have."""
 
 
 def check_source(name: str) -> None:
     """UserError for a source that is not in SOURCES."""
     if name not in SOURCES:
-        raise UserError(f"data.source = {name}: there is no such source; there are {', '.join(SOURCES)}")
+        raise UserError(f"data.source = {name}: there is no such source; choose from {', '.join(SOURCES)}")

@@ -18,10 +18,10 @@ Domain = Literal["A", "B"]
 Array = np.ndarray
 
 STRIPE_PERIOD = 0.135
-"""In trunk lengths: 3.5 to 5 pixels of 64 on a single animal."""
+"""The period of the stripes in trunk lengths; 3.5 to 5 of 64 pixels on a single animal."""
 
 SOFTNESS = 0.016
-"""Over how many trunk lengths neighbouring parts melt into one another."""
+"""The distance, in trunk lengths, over which neighbouring parts blend into one another."""
 
 FAN_PIVOT, FAN_RADIUS = (0.37, 0.40), 0.34
 """The flank about which the hind stripes turn, and the distance from it at which they keep their period."""
@@ -62,10 +62,10 @@ class Animal(NamedTuple):
 
 @dataclass
 class Flesh:
-    """What surrounds some bones, per pixel (h, w)."""
+    """The flesh around some bones, per pixel (h, w)."""
 
     depth: Array  # under the skin, in trunk lengths; negative outside
-    height: Array  # on the round of the body: -1 underneath, 1 on top
+    height: Array  # around the body: -1 underneath, 1 on top
     stripe: Array  # stripe coordinate, in trunk lengths
     extremity: Array  # 0 on the body to 1 on muzzle, hooves and tuft
 
@@ -99,7 +99,7 @@ def span(values: Array, low: float, high: float) -> slice:
 
 
 def surroundings(start: Joint, end: Joint, x: Array, y: Array) -> tuple[slice, slice]:
-    """The rows and columns where the flesh between two joints can be felt."""
+    """The rows and columns that the flesh between two joints affects."""
     reach = max(start.radius, end.radius) + 5 * SOFTNESS
     rows = span(y[:, 0], min(start.y, end.y) - reach, max(start.y, end.y) + reach)
     columns = span(x[0], min(start.x, end.x) - reach, max(start.x, end.x) + reach)
@@ -107,7 +107,7 @@ def surroundings(start: Joint, end: Joint, x: Array, y: Array) -> tuple[slice, s
 
 
 def capsule(start: Joint, end: Joint, x: Array, y: Array) -> tuple[Array, Array, Array]:
-    """Per pixel: the nearest place along the bone (0..1), the height above it in radii, the depth of flesh."""
+    """Per pixel: the nearest place along the bone (0..1), the height above it in radii, and the depth of flesh."""
     run, rise = end.x - start.x, end.y - start.y
     along = np.clip(((x - start.x) * run + (y - start.y) * rise) / (run * run + rise * rise), 0, 1)
     over_x, over_y = x - start.x - along * run, y - start.y - along * rise
@@ -151,7 +151,7 @@ def plain_coat(flesh: Flesh, coat: Coat) -> Array:
 def striped_coat(flesh: Flesh, coat: Coat) -> Array:
     """Stripes that thin out towards the belly.
 
-    The pale ones keep a breath of the coat's own colour, so that the horse can be told from the zebra.
+    The pale ones keep a trace of the coat's own colour, so that the zebra reveals which horse it belongs to.
     """
     wave = np.sin(2 * np.pi / STRIPE_PERIOD * flesh.stripe)
     belly = 1.4 * np.clip(-flesh.height - 0.45, 0, 1)
@@ -174,7 +174,7 @@ def skin(flesh: Flesh, coat: Coat, domain: Domain) -> Array:
 
 
 def body_axes(animal: Animal, canvas: int) -> tuple[Array, Array]:
-    """Body coordinates of a canvas' columns (1, canvas) and rows (canvas, 1)."""
+    """The body coordinates of the columns (1, canvas) and rows (canvas, 1) of a canvas."""
     places = (np.arange(canvas, dtype=np.float32) + 0.5) / canvas
     x = animal.facing * (places - animal.middle) / animal.length + 0.5
     y = (animal.ground - places) / animal.length
@@ -198,7 +198,7 @@ def silhouette(animal: Animal, canvas: int) -> Array:
 
 
 def paint_animal(picture: Array, animal: Animal, domain: Domain) -> None:
-    """Paint the animal, back to front, onto a picture (canvas, canvas, 3) of float32 colours 0..255."""
+    """Paints the animal, back to front, onto a picture (canvas, canvas, 3) of float32 colours 0..255."""
     x, y = body_axes(animal, len(picture))
     here = window(animal, x, y)
     x, y, view = x[:, here[1]], y[here[0]], picture[here]

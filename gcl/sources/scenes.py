@@ -1,8 +1,8 @@
 """Horses and zebras in miniature: small landscapes for unpaired image-to-image translation.
 
 Every scene exists twice: in domain A plain horses stand on a meadow, in domain B zebras stand on a savanna.
-Both are drawn from the same latent numbers, so a pair shares its geometry pixel for pixel and each picture
-can in principle be told from the other.
+Both are drawn from the same latent values, so the two share their geometry pixel for pixel and each picture
+can in principle be inferred from the other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SUPERSAMPLING = 4
 MARGIN = 0.03
 PAIR_SHARE = 0.35
 CROWDING = 1.16
-"""Summed width of two animals, as a share of the room: what exceeds 1 overlaps."""
+"""The summed width of two animals as a share of the available width; above 1 they overlap."""
 
 Colour = tuple[int, int, int]
 
@@ -62,7 +62,7 @@ PALETTES: dict[str, Palette] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """The latent numbers of a scene, in frame units (0..1, y down); nothing in it belongs to one domain."""
+    """The latent values of a scene, in frame units (0..1, y down); both domains share all of them."""
 
     light: float
     horizon: float
@@ -93,7 +93,7 @@ def place(pose: Pose, left: float, length: float, facing: int) -> float:
 
 
 def arrange_one(random: np.random.Generator, width: float) -> list[tuple[float, float, float]]:
-    """Trunk length, hoof line and left edge of an animal so many trunk lengths wide."""
+    """Trunk length, hoof line and left edge of an animal that is ``width`` trunk lengths wide."""
     room = 1 - 2 * MARGIN
     length = min(random.uniform(0.40, 0.56), room / width)
     return [(length, random.uniform(0.84, 0.94), MARGIN + random.uniform() * (room - length * width))]
@@ -110,7 +110,7 @@ def arrange_two(random: np.random.Generator, widths: list[float]) -> list[tuple[
 
 
 def compose_animals(random: np.random.Generator) -> tuple[Animal, ...]:
-    """One large animal, or two smaller ones side by side, all inside the frame; the farther comes first."""
+    """One large animal, or two smaller ones side by side, all inside the frame; the farther one comes first."""
     count = 2 if random.random() < PAIR_SHARE else 1
     poses = [choose_pose(random) for _ in range(count)]
     widths = [extent(pose)[1] - extent(pose)[0] for pose in poses]
@@ -211,7 +211,7 @@ def cast_shadows(scene: Scene, canvas: int) -> Array:
 
 
 def tuft_strokes(scene: Scene, canvas: int) -> tuple[Array, Array]:
-    """Blades of grass, dark and bright ones: two (canvas, canvas) arrays of opacities 0..1."""
+    """Dark and bright blades of grass: two (canvas, canvas) arrays of opacities 0..1."""
     layers = [Image.new("L", (canvas, canvas)) for _ in range(2)]
     for x, nearness, lean, brightness in scene.tufts.tolist():
         foot = mix(scene.horizon + 0.03, 1.0, nearness)
@@ -242,7 +242,7 @@ def paint_landscape(scene: Scene, palette: Palette, canvas: int) -> Array:
 
 
 def draw_scene(seed: int, index: int, domain: Domain, size: int = 64) -> Array:
-    """Draw scene `index` of the data set `seed` as a horse picture ("A") or a zebra picture ("B").
+    """Draws scene `index` of the data set `seed` as a horse picture ("A") or a zebra picture ("B").
 
     Returns (size, size, 3) uint8 RGB. The same arguments always give the same bytes, both domains show the
     same geometry, and every size shows the same scene.
@@ -256,7 +256,7 @@ def draw_scene(seed: int, index: int, domain: Domain, size: int = 64) -> Array:
 
 
 def draw_mask(seed: int, index: int, size: int = 64) -> Array:
-    """Draw which of `CLASSES` covers most of each pixel: (size, size) uint8 ids 0..3, valid in both domains."""
+    """Draws which of `CLASSES` covers most of each pixel: (size, size) uint8 ids 0..3, valid in both domains."""
     scene, canvas = compose_scene(seed, index), SUPERSAMPLING * size
     rows, _ = rows_and_columns(canvas)
     classes = np.where(np.broadcast_to(rows, (canvas, canvas)) < scene.horizon, SKY, GROUND)

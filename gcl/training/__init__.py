@@ -1,1 +1,1 @@
-"""Training: one step, the loop over steps, the GAN losses, and the states that a killed training goes on from."""
+"""Training: one step, the loop over steps, the GAN losses, and the states from which a killed training resumes."""

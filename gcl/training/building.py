@@ -1,4 +1,4 @@
-"""Parameters -> what is trained, and the pairs of images it is trained on."""
+"""Builds the trainer, and the pairs of images it is trained on, from parameters."""
 
 from lightning_fabric import Fabric, seed_everything
 
@@ -14,7 +14,7 @@ from gcl.training.trainer import Trainer
 def build_trainer(params: Params, fabric: Fabric) -> Trainer:
     """The networks, losses and optimisers that ``params`` describe, freshly initialised from train.seed."""
     seed_everything(params.train.seed, verbose=False)
-    # The networks come first: the same seed gives them the same weights whatever they are contrasted by.
+    # The networks come first: the same seed then gives them the same weights whatever the method.
     generator = Generator(**params.generator.model_dump())
     discriminator = build_discriminator(params.discriminator)
     return Trainer(
@@ -29,7 +29,7 @@ def build_trainer(params: Params, fabric: Fabric) -> Trainer:
 
 
 def training_pairs(config: TrainConfig, prepared: Prepared, processes: int) -> UnpairedImages:
-    """The training images of ``prepared``, as many pairs as the steps of all ``processes`` need."""
+    """Pairs of the training images in ``prepared``, as many as the steps of all ``processes`` need."""
     return UnpairedImages(
         (prepared.images("trainA"), prepared.images("trainB")),
         length=config.steps * config.batch_size * processes,

@@ -1,4 +1,4 @@
-"""The least-squares GAN losses, and when a discriminator no longer teaches."""
+"""The least-squares GAN losses, and the loss below which a discriminator is saturated."""
 
 from torch import Tensor
 
@@ -7,10 +7,10 @@ SATURATED = 0.01
 
 
 def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """Least squares: ``0.5 * (mean(D(fake)^2) + mean((D(real) - 1)^2))`` of the two score maps."""
+    """``0.5 * (mean(D(fake)^2) + mean((D(real) - 1)^2))``, from the score maps D(fake) and D(real)."""
     return 0.5 * (fake.square().mean() + (real - 1).square().mean())
 
 
 def generator_loss(fake: Tensor) -> Tensor:
-    """Least squares: ``mean((D(fake) - 1)^2)`` of the score map."""
+    """``mean((D(fake) - 1)^2)``, from the score map D(fake)."""
     return (fake - 1).square().mean()

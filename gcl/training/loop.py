@@ -1,4 +1,4 @@
-"""The training loop: steps, one record for each, and losses that are no longer finite."""
+"""The training loop: it runs the steps, yields a record of each, and stops when losses are no longer finite."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from gcl.training.trainer import Trainer
 
 @dataclass
 class Record:
-    """What one step reports: ``losses`` are means since the last record, None between two log lines."""
+    """The report of one step: ``losses`` are means since the last record that had any, or None between log lines."""
 
     step: int
     losses: dict[str, float] | None
@@ -31,18 +31,19 @@ def train(
     start: int = 0,
     state: Mapping[str, Any] | None = None,
 ) -> Iterator[Record]:
-    """Runs steps up to ``config.steps``, one :class:`Record` each; the caller may look at the trainer in between.
+    """Runs the steps up to ``config.steps`` and yields a :class:`Record` of each.
 
-    With ``start`` steps done before and the trainer's ``state`` after them, goes on from there. UserError where losses
-    are no longer finite, before anything is written down of that step or a later one. Between the steps that something
-    is written down of nothing waits for the device, but for what ``16-mixed`` itself asks of it.
+    The caller may inspect the trainer in between. With ``start`` and the trainer's ``state`` after that many steps,
+    training resumes from there. UserError if losses are no longer finite, before anything about that step or a later
+    one is written. Nothing waits for the device except where something is written (a log line, a grid or a state), and
+    where ``16-mixed`` itself has to.
     """
     fabric = trainer.fabric
     place = fabric.global_rank, fabric.world_size
     loader = batches(pairs, config.batch_size, config.workers, start, *place, fabric.device.type == "cuda")
     loader = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
     for step, (a, b) in enumerate(loader, start=start + 1):
-        # Only now: to draw the first batch takes a number from torch's random generator.
+        # The state is loaded only now, because drawing the first batch takes a number from torch's random generator.
         if step == start + 1 and state is not None:
             trainer.load_state(state)
         trainer.window.append(_averaged(trainer.step(a, b), fabric))
@@ -52,7 +53,7 @@ def train(
 
 
 def _record(trainer: Trainer, step: int, pairs: UnpairedImages, config: TrainConfig) -> Record:
-    """What the loop tells of ``step``; UserError if the window holds losses that are not finite."""
+    """The record of ``step``; UserError if the window holds losses that are not finite."""
     if all(step % every for every in (config.log_every, config.sample_every, config.save_every, config.steps)):
         return Record(step, losses=None)
     names, losses = list(trainer.window[0]), _table(trainer.window)
@@ -66,7 +67,7 @@ def _record(trainer: Trainer, step: int, pairs: UnpairedImages, config: TrainCon
 
 
 def _averaged(losses: Mapping[str, Tensor], fabric: Fabric) -> dict[str, Tensor]:
-    """The means over all processes; nothing waits for them."""
+    """The losses averaged over all processes, without waiting for the device."""
     means = fabric.all_reduce(torch.stack([loss.float() for loss in losses.values()]))
     return dict(zip(losses, means, strict=True))
 
@@ -77,7 +78,7 @@ def _table(window: Sequence[Mapping[str, Tensor]]) -> Tensor:
 
 
 def _check_finite(step: int, names: Sequence[str], losses: Tensor, pairs: UnpairedImages, config: TrainConfig) -> None:
-    """UserError for the first row of ``losses`` (steps, names), of which ``step`` is the last, that is not finite."""
+    """UserError for the first row of ``losses`` (steps, names) that is not finite; ``step`` is the last row's."""
     diverged = (~losses.isfinite()).any(dim=1).nonzero().flatten().tolist()
     if not diverged:
         return
@@ -87,6 +88,6 @@ def _check_finite(step: int, names: Sequence[str], losses: Tensor, pairs: Unpair
     indices = range((first - 1) * batch, first * batch)
     files = ", ".join(str(pairs.file(domain, index)) for index in indices for domain in (0, 1))
     raise UserError(
-        f"step {first}: the training diverged ({shown}) at {files}; lower train.generator_lr, "
+        f"step {first}: the training diverged ({shown}) on {files}; lower train.generator_lr, "
         "train.discriminator_lr or the weight of the contrast, or use train.precision 32-true"
     )

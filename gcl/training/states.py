@@ -1,4 +1,4 @@
-"""What an interrupted training goes on from: a folder of states, each one file that is whole or not there."""
+"""The states from which an interrupted training resumes: files in a folder, each written whole or not at all."""
 
 import hashlib
 import json
@@ -13,15 +13,15 @@ from torch import Tensor
 from gcl.files import write_whole
 
 KEPT = 2
-"""States in a folder: should the newest be damaged, there is one before it."""
+"""The number of states kept in a folder: if the newest is damaged, the one before it remains."""
 
 PLACE = "tensor"
-"""The only key of what stands in a tensor's place in the JSON part."""
+"""The only key of the JSON object that stands for a tensor."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What :func:`save_state` was given, and the newer files beside it that were not as they were written."""
+    """The ``step`` and ``contents`` given to :func:`save_state`, and the newer files that turned out damaged."""
 
     step: int
     contents: dict[str, Any]
@@ -29,9 +29,9 @@ class State:
 
 
 def save_state(folder: Path, step: int, contents: dict[str, Any]) -> None:
-    """Writes ``contents``, dictionaries and lists of tensors and of what JSON can hold; removes what is too old.
+    """Writes ``contents``, nested dictionaries and lists of tensors and JSON values, and removes old states.
 
-    The file's name ends with the start of its SHA-256, by which damage is seen. Keys come back as text.
+    The file's name ends in the first digits of its SHA-256, which reveals damage. Keys are read back as strings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors: list[Tensor] = []
@@ -43,7 +43,7 @@ def save_state(folder: Path, step: int, contents: dict[str, Any]) -> None:
 
 
 def newest_state(folder: Path) -> State | None:
-    """The newest state that is undamaged; None if there is none."""
+    """The newest undamaged state; None if there is none."""
     damaged = []
     for path in _newest_first(folder):
         step, digest = path.stem.removeprefix("step_").split("_")
@@ -67,7 +67,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _without_tensors(value: Any, tensors: list[Tensor]) -> Any:
-    """``value`` for JSON: its tensors are moved to the end of ``tensors``."""
+    """``value`` in a form that JSON can hold; its tensors are appended to ``tensors``."""
     if isinstance(value, Tensor):
         tensors.append(value.detach().cpu().contiguous())
         return {PLACE: len(tensors) - 1}

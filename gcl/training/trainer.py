@@ -1,4 +1,4 @@
-"""One training step: everything that changes while a model is trained, and nothing about files."""
+"""One training step, and everything that changes during training; nothing here reads or writes files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +16,12 @@ class Trainer:
     """Generator, discriminator and contrast with their optimisers, on the device and precision of ``fabric``.
 
     Args:
-        fabric: decides device, precision and processes.
+        fabric: determines device, precision and processes.
         generator, discriminator: the two networks.
-        contrast: (inputs, outputs) -> (loss, numbers to log); its trainable layers learn with the generator's rate.
-        weight: lambda, the contrast's weight beside the GAN loss; 0 leaves it out.
+        contrast: (inputs, outputs) -> (loss, values to log); its trainable layers have the generator's learning rate.
+        weight: lambda, the contrast's weight relative to the GAN loss; 0 leaves the contrast out.
         identity_term: whether the contrast also compares b with G(b).
-        config: learning rates, schedule and average.
+        config: learning rates, schedule and moving average.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Trainer:
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss of the window is not finite; waits for the device."""
+        """Whether any loss in the window is not finite; this waits for the device."""
         return not all(torch.stack(list(losses.values())).isfinite().all() for losses in self.window)
 
     @property
@@ -77,7 +77,7 @@ class Trainer:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Goes back to where :meth:`state` was taken; the next step is then bit for bit the one that followed it."""
+        """Restores a :meth:`state`; the next step is then, bit for bit, the one that followed it."""
         for name, network in self._learners().items():
             network.load_state_dict(state["weights"][name])
         if self.average is not None:
@@ -99,12 +99,12 @@ class Trainer:
         return torch.cuda.get_rng_state(self.fabric.device) if self.fabric.device.type == "cuda" else None
 
     def _learners(self) -> dict[str, nn.Module]:
-        """What learns: of the contrast only its own layers, not the frozen encoder."""
+        """The modules that are trained; of the contrast, only its own layers and not the frozen encoder."""
         modules = {name: network.module for name, network in self.networks.items()}
         return modules | ({"contrast": self.contrast.loss} if "contrast" in modules else {})
 
     def step(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        """One update of everything from images (B, 3, H, W) of both domains; the losses stay on the device."""
+        """Updates all networks once on images (B, 3, H, W) of both domains; returns losses, still on the device."""
         y, identity = self._translate(a, b)
         losses = self._update_discriminator(y.detach(), b)
         losses |= self._update_generator(a, b, y, identity)
@@ -151,7 +151,7 @@ class Trainer:
 
 
 def _side_by_side(a: Tensor, b: Tensor) -> Tensor:
-    """``a_0, b_0, a_1, b_1, ...``: the images of one process stay one stretch of those of all, as patches are drawn."""
+    """``a_0, b_0, a_1, b_1, ...``: each process's images are then consecutive among all, as drawing patches assumes."""
     return torch.stack([a, b], dim=1).flatten(0, 1)  # (B, 2, 3, H, W) -> (2B, 3, H, W)
 
 
@@ -161,7 +161,7 @@ def _adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.
 
 
 def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Fills in the optimizer's moments, laid out in memory like their parameters: the fused step relies on it."""
+    """Loads the optimizer's moments in the memory layout of their parameters, on which the fused step relies."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     placed = {}
     for index, saved in moments.items():
@@ -174,7 +174,7 @@ def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Mappin
 
 
 def _constant_then_linear(config: TrainConfig):
-    """The factor on the learning rate by step: 1 for ``constant_share`` of the steps, then linearly to 0."""
+    """The factor of the learning rate by step: 1 for ``constant_share`` of the steps, then falling linearly to 0."""
     constant = round(config.steps * config.constant_share)
     decaying = max(config.steps - constant, 1)
     return lambda step: min(1.0, (config.steps - step) / decaying)
