@@ -9,8 +9,8 @@ import torch
 from typer.testing import CliRunner
 
 from gcl.config import MAIN
-from gcl.contrast.graph import StackedLinear
 from gcl.contrast.graph_loss import GraphContrastiveLoss
+from gcl.contrast.stacked_linear import StackedLinear
 from gcl.training.building import build_trainer
 from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
 from pipeline.benchmarks.bench import bench

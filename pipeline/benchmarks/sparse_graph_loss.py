@@ -12,8 +12,9 @@ from torch_geometric.nn import TAGConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import dense_to_sparse
 
-from gcl.contrast.graph import StackedLinear, identity_adjacency
+from gcl.contrast.graph import identity_adjacency
 from gcl.contrast.graph_loss import GraphContrastiveLoss
+from gcl.contrast.stacked_linear import StackedLinear
 
 Edges = tuple[Tensor, Tensor]
 """The ends (2, E) and the weights (E,) of all edges of an encoder layer."""
@@ -30,14 +31,6 @@ class SparseGraphContrastiveLoss(GraphContrastiveLoss):
         self.gnn = TAGConvs(self.gnn)
         self.pool_gnns = nn.ModuleList(TAGConvs(gnn) for gnn in self.pool_gnns)
 
-    @staticmethod
-    def _convolution(nodes: Tensor, propagation: Sequence[Edges], convolutions: Sequence[TAGConv], _: None) -> Tensor:
-        layers = zip(convolutions, nodes.chunk(len(convolutions)), propagation, strict=True)
-        return torch.cat([_convolve_layer(*layer) for layer in layers])
-
-    def _propagation(self, adjacency: Tensor) -> list[Edges]:
-        return [_edges(of_layer) for of_layer in adjacency.chunk(len(self.embed))]
-
 
 class TAGConvs(nn.ModuleList):
     """The same convolutions as ``stacked``: a ``TAGConv`` an encoder layer, with weights of its own."""
@@ -52,9 +45,14 @@ class TAGConvs(nn.ModuleList):
                 for hop, of_hop in zip(convolution.lins, weight.split(channels, dim=1), strict=True):
                     hop.weight.copy_(of_hop)
 
-    def of(self, layers: Sequence[int]) -> tuple[list[TAGConv], None]:
-        """In the place of weights and biases."""
-        return [self[layer] for layer in layers], None
+    def propagation(self, adjacency: Tensor, layers: Sequence[int]) -> list[Edges]:
+        """The edges of each layer's graphs."""
+        return [_edges(of_layer) for of_layer in adjacency.chunk(len(layers))]
+
+    def forward(self, nodes: Tensor, propagation: Sequence[Edges], layers: Sequence[int]) -> Tensor:
+        """``nodes`` (L*B, N, D): the same shape."""
+        parts = zip((self[layer] for layer in layers), nodes.chunk(len(layers)), propagation, strict=True)
+        return torch.cat([_convolve_layer(*part) for part in parts])
 
 
 def _convolve_layer(convolution: TAGConv, nodes: Tensor, edges: Edges) -> Tensor:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from gcl.contrast.graph_loss import GraphContrastiveLoss, PatchGraph
+from gcl.contrast.graph_loss import GraphContrastiveLoss
+from gcl.contrast.patch_graph import PatchGraph
 from gcl.images.pixels import to_signed, to_tensor
 
 INCHES, DOTS = 1.25, 120
