@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gcl.contrast.convolutions import build_convolution
 from gcl.contrast.derivatives import normalise
 from gcl.contrast.graph import ADJACENCIES, topk
 from gcl.contrast.graph_pair import GraphPair
@@ -12,7 +13,6 @@ from gcl.contrast.patch_graph import PatchGraph, split_by_layer
 from gcl.contrast.patches import choose_patches, gather_patches
 from gcl.contrast.products import linear
 from gcl.contrast.stacked_linear import StackedLinear
-from gcl.contrast.tag_convolution import TAGConvolution
 
 
 class GraphContrastiveLoss(nn.Module):
@@ -33,12 +33,14 @@ class GraphContrastiveLoss(nn.Module):
         channels: channels C of every encoder layer's features.
         patches: N, positions drawn per image, layer and call; all of them where the map has fewer.
         embedding: D, channels of a node.
-        hops: K, hops of the first TAGCN.
+        hops: K, hops of the unpooled graph's convolution.
         threshold: cosine similarity above which two nodes are connected, in [-1, 1].
         adjacency: one of :data:`gcl.contrast.graph.ADJACENCIES`: ``shared``, ``separate`` or ``identity``.
         keep: share of the nodes kept by the first pooling level; each further level keeps half of that.
         level_weights: ``w_0`` and one weight per pooling level; ``[1]`` switches pooling off.
         temperature: of InfoNCE.
+        convolution: ``tag``, the TAGCN of the paper, or a graph convolution of torch-geometric by the name of its
+            class, instead of it; UserError if there is none, or it does not fit.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class GraphContrastiveLoss(nn.Module):
         keep: float = 0.25,
         level_weights: Sequence[float] = (1.0, 0.5),
         temperature: float = 0.07,
+        convolution: str = "tag",
     ):
         super().__init__()
         if adjacency not in ADJACENCIES:
@@ -60,9 +63,9 @@ class GraphContrastiveLoss(nn.Module):
         self.level_weights, self.temperature = tuple(level_weights), temperature
         layers, levels = len(channels), len(self.level_weights) - 1
         self.embed = nn.ModuleList(nn.Linear(count, embedding) for count in channels)
-        self.gnn = TAGConvolution(layers, embedding, hops)
+        self.gnn = build_convolution(convolution, layers, embedding, hops)
         self.scorers = nn.ModuleList(StackedLinear(layers, embedding, 1) for _ in range(levels))
-        self.pool_gnns = nn.ModuleList(TAGConvolution(layers, embedding, hops=1) for _ in range(levels))
+        self.pool_gnns = nn.ModuleList(build_convolution(convolution, layers, embedding, hops=1) for _ in range(levels))
         self.embed.apply(_initialise)
 
     def forward(
