@@ -6,17 +6,17 @@ The names below are loaded when first used, so that ``import gcl`` costs nothing
 from importlib import import_module
 
 _MODULES = {
-    "Discriminator": "gcl.networks",
-    "Generator": "gcl.networks",
+    "Discriminator": "gcl.networks.discriminator",
+    "Generator": "gcl.networks.generator",
     "GraphContrast": "gcl.contrast.contrasts",
-    "GraphContrastiveLoss": "gcl.losses",
+    "GraphContrastiveLoss": "gcl.contrast.graph_loss",
     "PatchContrast": "gcl.contrast.contrasts",
     "PatchNCE": "gcl.contrast.patch_nce",
-    "Trainer": "gcl.training",
+    "Trainer": "gcl.training.trainer",
     "load_encoder": "gcl.networks.encoders",
     "load_generator": "gcl.networks.checkpoints",
     "save_generator": "gcl.networks.checkpoints",
-    "train": "gcl.training",
+    "train": "gcl.training.loop",
     "translate_folder": "gcl.networks.inference",
     "translate_image": "gcl.networks.inference",
 }

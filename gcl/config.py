@@ -1,17 +1,14 @@
 """The sections of params.yaml as frozen models that refuse unknown keys and values out of range.
 
-No file is read here; the defaults and the comment to every key stand in params.yaml.
+No file is read here; the defaults and the comment to every key stand in params.yaml. What the parameters do stands
+where they are used, and so do the names of methods, encoders, discriminators and sources, which are checked there.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gcl.networks.encoders import ENCODERS
-from gcl.networks.plans import last_generator_layer
-from gcl.sources.public_datasets import DATASETS
 from gcl.value_ranges import (
     Decay,
     Devices,
@@ -34,6 +31,7 @@ from gcl.value_ranges import (
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Adjacency = Literal["shared", "separate", "identity"]
+GeneratorLayers = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -45,7 +43,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which images, and how ``prepare`` stores them."""
 
-    source: Literal[("scenes", "folder", *DATASETS)]
+    source: str
     path: File | None
     mirror: FileOrAddress | None
     image_size: Annotated[Pixels, Field(ge=32)] | None
@@ -67,8 +65,8 @@ class DataConfig(Section):
 class EncoderConfig(Section):
     """The frozen network whose features become graph nodes."""
 
-    name: Literal["small", "vgg16"]
-    layers: Annotated[tuple[Annotated[str, Field(pattern=r"^relu[1-5]_[1-3]$")], ...], Field(min_length=1)]
+    name: str
+    layers: Annotated[tuple[str, ...], Field(min_length=1)]
     weights: File | None
 
 
@@ -90,7 +88,7 @@ class GraphConfig(Section):
 
     @model_validator(mode="after")
     def _a_weight_for_every_level(self) -> Self:
-        needed = 1 + self.used_levels
+        needed = 1 + (self.levels if self.pooling else 0)
         if len(self.level_weights) < needed:
             raise ValueError(
                 f"graph.level_weights has {len(self.level_weights)} numbers; graph.levels {self.levels} "
@@ -98,28 +96,30 @@ class GraphConfig(Section):
             )
         return self
 
-    @property
-    def used_levels(self) -> int:
-        """Pooling levels that there are: none where pooling is off."""
-        return self.levels if self.pooling else 0
-
-    @property
-    def loss_arguments(self) -> dict[str, Any]:
-        """What :class:`gcl.contrast.graph_loss.GraphContrastiveLoss` takes, beside the channels of the encoder."""
-        names = ("patches", "embedding", "hops", "threshold", "adjacency", "keep", "temperature")
-        used_weights = self.level_weights[: 1 + self.used_levels]
-        return {name: getattr(self, name) for name in names} | {"level_weights": used_weights}
-
 
 class CutConfig(Section):
     """PatchNCE on the generator's own features: the baseline CUT."""
 
     weight: Weight
     identity_term: bool
-    layers: Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1)]
+    layers: GeneratorLayers
     patches: Patches
     embedding: Width
     temperature: Temperature
+    flip_equivariance: bool
+
+
+class SrcConfig(Section):
+    """Semantic relation consistency and hard negatives on the generator's own features: SRC."""
+
+    weight: Weight
+    identity_term: bool
+    layers: GeneratorLayers
+    patches: Annotated[Patches, Field(ge=2)]
+    embedding: Width
+    temperature: Temperature
+    hardness: Weight
+    relation_weight: Weight
 
 
 class GeneratorConfig(Section):
@@ -134,6 +134,7 @@ class GeneratorConfig(Section):
 class DiscriminatorConfig(Section):
     """The network that tells translated images from real ones."""
 
+    name: str
     channels: Annotated[Whole, Field(ge=1, le=512)]
     layers: Annotated[Whole, Field(ge=1, le=5)]
     spectral_norm: bool
@@ -222,94 +223,23 @@ class Params(Section):
     """The whole of params.yaml."""
 
     data: DataConfig
-    method: Literal["gcl", "cut"]
+    method: str
     encoder: EncoderConfig
     graph: GraphConfig
     cut: CutConfig
+    src: SrcConfig
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig
     train: TrainConfig
     evaluate: EvaluateConfig
     ablate: AblateConfig
 
-    @property
-    def contrast(self) -> GraphConfig | CutConfig:
-        """The section of the chosen method."""
-        return self.graph if self.method == "gcl" else self.cut
-
-    def read(self) -> dict[str, Any]:
-        """What one training and its evaluation depend on, JSON-ready: all but the other method's sections."""
-        unread = {"cut"} if self.method == "gcl" else {"encoder", "graph"}
-        return self.model_dump(mode="json", exclude={"ablate", *unread})
-
-    def variant(self, name: str) -> Self:
-        """These parameters with the changes of ``ablate.variants.NAME``.
-
-        Its keys are those of ``graph``, and ``method``; changes of the graph mean the method gcl. Raises pydantic's
-        ValidationError for what ``graph`` would not take, ValueError for a key to which another leaves no effect.
-        """
-        changes = dict(self.ablate.variants[name])
-        _check_effective(name, changes)
-        method = changes.pop("method", "gcl" if changes else self.method)
-        graph = GraphConfig.model_validate({**self.graph.model_dump(), **changes})
-        return type(self).model_validate({**dict(self), "method": method, "graph": graph})
-
-    @property
-    def seeds(self) -> range:
-        """The seeds of every variant, of which the first is that of the main run."""
-        return range(self.train.seed, self.train.seed + self.ablate.seeds)
-
-    def seeds_of(self, variant: str) -> range:
-        """The seeds that the stage of a variant runs: of ``main`` the first is the main run itself."""
-        return self.seeds[1:] if variant == MAIN else self.seeds
-
-    def with_seed(self, seed: int) -> Self:
-        """These parameters with another ``train.seed``."""
-        return self.model_copy(update={"train": self.train.model_copy(update={"seed": seed})})
-
     @model_validator(mode="after")
-    def _layers_are_there(self) -> Self:
-        if self.method == "gcl":
-            name, asked, allowed = self.encoder.name, self.encoder.layers, ENCODERS[self.encoder.name].layers
-            section, network = "encoder", f"encoder.name {name}"
-        else:
-            last = last_generator_layer(**self.generator.model_dump(exclude={"channels"}))
-            section, asked, allowed = "cut", self.cut.layers, range(last + 1)
-            network = "this generator"
-        wrong = [layer for layer in asked if layer not in allowed]
-        if wrong:
-            known = f"0 to {allowed[-1]}" if section == "cut" else ", ".join(allowed)
-            raise ValueError(f"{section}.layers: {network} has no layer {wrong[0]}; there are {known}")
-        return self
-
-    @model_validator(mode="after")
-    def _networks_fit_the_crop(self) -> Self:
+    def _generator_fits_the_crop(self) -> Self:
         crop, stride = self.train.crop_size, 2**self.generator.downsamplings
         if crop % stride or crop < 4 * stride:
             raise ValueError(
                 f"train.crop_size {crop} does not suit generator.downsamplings {self.generator.downsamplings}: "
                 f"it must be a multiple of {stride} and at least {4 * stride}"
             )
-        side = crop
-        for _ in range(self.discriminator.layers):
-            side = side // 2  # a 4x4 convolution takes a pixel off, blurred downsampling halves, rounding up
-        if side < 3:
-            raise ValueError(
-                f"discriminator.layers {self.discriminator.layers} are too many for train.crop_size {crop}: "
-                "nothing would be left of the image"
-            )
         return self
-
-
-def _check_effective(name: str, changes: Mapping[str, Any]) -> None:
-    """ValueError if a variant changes what another of its own changes leaves without effect."""
-    others = changes.keys() - {"method"}
-    unread = {
-        "method: cut": others if changes.get("method") == "cut" else set(),
-        "weight: 0": others - {"weight"} if changes.get("weight") == 0 else set(),
-        "pooling: false": others & {"levels", "keep"} if changes.get("pooling") is False else set(),
-        "adjacency: identity": others & {"threshold"} if changes.get("adjacency") == "identity" else set(),
-    }
-    for reason, keys in unread.items():
-        if keys:
-            raise ValueError(f"ablate.variants.{name}: {sorted(keys)[0]} has no effect with {reason}; leave it out")

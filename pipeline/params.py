@@ -12,7 +12,11 @@ from ruamel.yaml.error import YAMLError
 
 from gcl import config
 from gcl.config import Params, Section
+from gcl.contrast.methods import check_method
 from gcl.errors import UserError
+from gcl.networks.discriminators import check_discriminator
+from gcl.sources.public_datasets import check_source
+from pipeline.variants import variant_of
 
 RENAMED = {"data.size": "data.image_size"}
 """Keys of earlier versions and what they are called now."""
@@ -44,13 +48,15 @@ def parse_params(contents: dict, path: Path) -> Params:
         params = Params.model_validate(contents)
     except ValidationError as error:
         raise _located_error(error, f"{path}") from error
+    _check(params, f"{path}")
     for name in params.ablate.variants:
         try:
-            params.variant(name)
+            variant = variant_of(params, name)
         except ValidationError as error:
             raise _located_error(error, f"{path}: ablate.variants.{name}") from error
-        except ValueError as error:
+        except UserError as error:
             raise UserError(f"{path}: {error}") from error
+        _check(variant, f"{path}: ablate.variants.{name}")
     return params
 
 
@@ -66,6 +72,16 @@ def flatten(sections: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat
+
+
+def _check(params: Params, place: str) -> None:
+    """UserError, which begins with ``place``, for a name that is in no table or a layer that a network lacks."""
+    try:
+        check_source(params.data.source)
+        check_method(params)
+        check_discriminator(params.discriminator, params.train.crop_size)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error
 
 
 def _located(params: Params) -> Params:

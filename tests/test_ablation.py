@@ -15,6 +15,7 @@ from gcl.errors import UserError
 from pipeline.params import parse_params
 from pipeline.running.devices import make_fabric
 from pipeline.stages.ablate import _fingerprint, run_ablation
+from pipeline.variants import variant_of, with_seed
 from tests.project import run, runs_in
 
 
@@ -130,10 +131,10 @@ def test_a_seed_is_finished_for_its_own_settings_and_data_only(settings):
     params = parse_params(settings, "params.yaml")
     settings["graph"]["hops"] = 1
     turned = parse_params(settings, "params.yaml")
-    several = {_fingerprint(which, data) for which in (params, turned, params.with_seed(1)) for data in ("a", "b")}
+    several = {_fingerprint(which, data) for which in (params, turned, with_seed(params, 1)) for data in ("a", "b")}
     assert len(several) == 6
     # What it does not read changes nothing.
-    assert _fingerprint(params.variant("cut"), "a") == _fingerprint(turned.variant("cut"), "a")
+    assert _fingerprint(variant_of(params, "cut"), "a") == _fingerprint(variant_of(turned, "cut"), "a")
 
 
 def test_an_unknown_variant_is_told(settings, tmp_path):

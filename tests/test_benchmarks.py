@@ -18,6 +18,7 @@ from pipeline.benchmarks.graph_loss import Cost, GraphLossCall, Size
 from pipeline.benchmarks.settings import published
 from pipeline.cli import app
 from pipeline.params import parse_params
+from pipeline.running.code import stages
 from pipeline.running.devices import make_fabric
 from tests.project import TINY
 
@@ -95,6 +96,7 @@ def test_the_estimate_adds_up(settings, tiny):
         "ablate@cut": 100 + 2 * (4 * 5.0 + 1 + 3),
         "compare": 100,
     }
+    assert list(dict.fromkeys(row.stage.split("@")[0] for row in rows)) == list(stages())
     assert total(rows) == sum(row.seconds for row in rows)
     assert "ablate@main" not in {row.stage for row in stage_times(tiny, costs, counts)}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gcl.config import Params
+from gcl.contrast.methods import build_graph_loss
 from gcl.errors import UserError
 from gcl.networks.generator import Generator
 from gcl.networks.plans import last_generator_layer
@@ -37,6 +38,7 @@ def test_every_key_has_a_comment():
     "section, key, value, told",
     [
         ("graph", "threshold", 2, ["graph.threshold = 2", "less than or equal to 1"]),
+        ("src", "patches", 1, ["src.patches = 1", "greater than or equal to 2"]),
         ("graph", "patches", 0, ["graph.patches = 0", "greater than or equal to 1"]),
         ("graph", "adjacency", "sharde", ["graph.adjacency = sharde", "'shared', 'separate' or 'identity'"]),
         ("graph", "hop", 1, ["graph.hop: unknown key", "did you mean hops?"]),
@@ -48,7 +50,10 @@ def test_every_key_has_a_comment():
         ("train", "devices", True, ["train.devices = True"]),
         ("train", "crop_size", 62, ["train.crop_size 62", "multiple of 4"]),
         ("discriminator", "layers", 5, ["discriminator.layers 5", "train.crop_size 64"]),
-        ("encoder", "layers", ["conv1"], ["encoder.layers.0 = conv1"]),
+        ("encoder", "layers", ["conv1"], ["encoder.layers: encoder.name small has no layer conv1"]),
+        ("encoder", "name", "vgg19", ["encoder.name = vgg19: there is no such encoder; there are small, vgg16"]),
+        ("discriminator", "name", "pach", ["discriminator.name = pach: there is no such discriminator"]),
+        ("data", "source", "horses", ["data.source = horses: there is no such source; there are scenes, folder"]),
         ("train", "seed", 2**32, ["train.seed"]),
         ("graph", "weight", float("inf"), ["graph.weight = inf"]),
         ("optimizer", "lr", 1, ["optimizer: unknown key"]),
@@ -82,7 +87,12 @@ def test_mistakes_are_named(settings, section, key, value, told):
 @pytest.mark.parametrize(
     "variants, told",
     [
-        ({"both": {"method": "cut", "hops": 3}}, "ablate.variants.both: hops has no effect with method: cut"),
+        ({"both": {"method": "cut", "hops": 3}}, "ablate.variants.both: hops: unknown key; allowed: weight"),
+        ({"none": {"method": "cat"}}, "method = cat: there is no such method; there are gcl, cut"),
+        (
+            {"deep": {"method": "cut", "layers": [24]}},
+            "ablate.variants.deep: cut.layers: this generator has no",
+        ),
         ({"off": {"weight": 0, "hops": 3}}, "ablate.variants.off: hops has no effect with weight: 0"),
         ({"flat": {"pooling": False, "keep": 0.5}}, "ablate.variants.flat: keep has no effect with pooling: false"),
         ({"alone": {"adjacency": "identity", "threshold": 0}}, "ablate.variants.alone: threshold has no effect"),
@@ -121,7 +131,8 @@ def test_a_missing_key_is_named(settings):
 
 def test_pooling_off_drops_the_pooled_weights(settings):
     settings["graph"]["pooling"] = False
-    assert parse_params(settings, FILE).graph.loss_arguments["level_weights"] == (1.0,)
+    loss = build_graph_loss(parse_params(settings, FILE).graph, channels=[4])
+    assert loss.level_weights == (1.0,) and len(loss.pool_gnns) == 0
 
 
 def test_broken_yaml_and_missing_files_are_told(tmp_path):

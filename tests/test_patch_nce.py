@@ -99,7 +99,7 @@ def test_the_generator_gives_its_features_and_runs_no_further():
     ]
     for layer, feature in zip([0, 2, 4, 10], features, strict=True):
         assert torch.equal(feature, generator.model[: layer + 1](images))
-    with pytest.raises(UserError, match=r"cut\.layers: this generator has no layer 99, only 0 to"):
+    with pytest.raises(UserError, match="this generator has no layer 99, only 0 to"):
         generator.encode(images, [0, 99])
 
 

@@ -267,7 +267,7 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
         }
         return render(
             "report.md.j2", params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={},
-            lowest_discriminator=1.0, results=[], versions={}, threads=1, verdict=verdict_on([]),
+            lowest_discriminator=1.0, results=[], method="the method", versions={}, threads=1, verdict=verdict_on([]),
             sides=SIDES,
         )  # fmt: skip
 
@@ -284,4 +284,4 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
     many = report([Skipped("trainA", f"{index}.jpg", "empty file") for index in range(21)])
     assert "- a note\n\n<details><summary>Skipped files</summary>\n\n- trainA/0.jpg: empty file\n" in many
     assert "- trainA/20.jpg: empty file\n\n</details>\n\nTrained on" in many
-    assert "own features.\n\n**2 images leak.**\n\nOne seed" in report([], ["2 images leak"])
+    assert "the method.\n\n**2 images leak.**\n\nOne seed" in report([], ["2 images leak"])

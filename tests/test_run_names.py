@@ -8,6 +8,7 @@ import pytest
 from gcl.config import MAIN
 from pipeline.params import parse_params
 from pipeline.tracking.run_names import run_name
+from pipeline.variants import variant_of
 from tests.project import ROOT, run
 
 
@@ -51,7 +52,7 @@ def test_a_name_says_what_differs_from_the_commit(committed, settings, changes, 
     for section, values in changes.items():
         settings[section] = settings[section] | values if isinstance(values, dict) else values
     params = parse_params(settings, Path("params.yaml"))
-    assert run_name(params if variant == MAIN else params.variant(variant), variant) == name
+    assert run_name(params if variant == MAIN else variant_of(params, variant), variant) == name
 
 
 def test_an_experiment_is_named_with_what_differs_from_its_baseline(committed, settings, monkeypatch):

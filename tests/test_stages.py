@@ -27,9 +27,6 @@ WITHOUT_EFFECT = {
 }
 """Files and rooms that the stages run and that change none of their outputs."""
 
-DECIDES = {"variants": {"gcl/config.py"}}
-"""What has an effect on one stage after all."""
-
 
 def files_of(module: str) -> set[Path]:
     """The file of ``gcl.X.Y``, and what is run before it: the ``__init__.py`` of its packages."""
@@ -49,9 +46,8 @@ def imported_by(file: Path) -> set[Path]:
     return {path for path in found if path.is_file()}
 
 
-def counts(path: str, stage: str) -> bool:
-    exempt = any(path == name or (name.endswith("/") and path.startswith(name)) for name in WITHOUT_EFFECT)
-    return not exempt or path in DECIDES.get(stage, ())
+def counts(path: str) -> bool:
+    return not any(path == name or (name.endswith("/") and path.startswith(name)) for name in WITHOUT_EFFECT)
 
 
 def run_by(stage: str) -> set[str]:
@@ -61,13 +57,13 @@ def run_by(stage: str) -> set[str]:
         file = waiting.pop()
         found.add(file)
         # What only code without effect imports has none either.
-        if counts(file.relative_to(ROOT).as_posix(), stage):
+        if counts(file.relative_to(ROOT).as_posix()):
             waiting |= imported_by(file) - found
     rooms = {file.parent for file in found} - {ROOT / package for package in PACKAGES}
     # Weights and templates lie beside the code that reads them.
     found |= {file for room in rooms for file in room.rglob("*") if file.suffix not in (".py", ".pyc", ".md", "")}
     names = {file.relative_to(ROOT).as_posix() for file in found}
-    return {name for name in names if counts(name, stage)}
+    return {name for name in names if counts(name)}
 
 
 @pytest.mark.parametrize("stage", stages())

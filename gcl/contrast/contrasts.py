@@ -1,7 +1,8 @@
-"""What the generator is held to beside the GAN: one interface, (inputs, outputs) -> (loss, numbers to log).
+"""What the generator is held to beside the GAN: one interface, (inputs, outputs) -> (loss, values to log).
 
-Inputs and outputs are images (B, 3, H, W) in [-1, 1] and their translations. The training loop does not know which
-of these it runs.
+Inputs and outputs are images (B, 3, H, W) in [-1, 1] and their translations. A contrast is a module with ``features``
+of images, a ``loss`` with the layers that learn, and ``compare``, which is that loss of two lists of features. The
+training loop does not know which contrast it runs.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from gcl.contrast.graph_loss import GraphContrastiveLoss
-from gcl.contrast.patch_nce import PatchNCE
+
+Result = tuple[Tensor, dict[str, Tensor]]
+"""A loss, and values to log by name."""
 
 
 class GraphContrast(nn.Module):
@@ -20,27 +23,46 @@ class GraphContrast(nn.Module):
         super().__init__()
         self.encoder, self.loss = encoder, loss
 
-    def forward(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, inputs: Tensor, outputs: Tensor) -> Result:
         """The graph loss, and the share of edges in the inputs' graphs."""
         with torch.no_grad():
-            input_features = self.encoder(inputs)
-        loss, graphs = self.loss(input_features, self.encoder(outputs))
+            input_features = self.features(inputs)
+        return self.compare(input_features, self.features(outputs))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """One (B, C, H', W') for each chosen layer of the encoder."""
+        return self.encoder(images)
+
+    def compare(self, input_features: list[Tensor], output_features: list[Tensor]) -> Result:
+        """As :meth:`forward`, of features."""
+        loss, graphs = self.loss(input_features, output_features)
         return loss, {"graph_density": torch.stack([graph.density for graph in graphs]).mean()}
 
 
 class PatchContrast(nn.Module):
-    """CUT: PatchNCE on the features of the generator's own first half.
+    """CUT and SRC: a loss between patches, on the features of the generator's own first half.
 
     ``encode`` maps images to these features. It is a function, not a module, so that the generator's parameters
-    stay the generator's: one optimiser learns them.
+    stay the generator's: one optimiser learns them. With ``flip_equivariance`` (FastCUT) every other call, by chance,
+    compares the features of the mirrored input with the mirrored features of the output.
     """
 
-    def __init__(self, encode: Callable[[Tensor], list[Tensor]], loss: PatchNCE):
+    def __init__(self, encode: Callable[[Tensor], list[Tensor]], loss: nn.Module, flip_equivariance: bool = False):
         super().__init__()
-        self.encode, self.loss = encode, loss
+        self.encode, self.loss, self.flip_equivariance = encode, loss, flip_equivariance
 
-    def forward(self, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The PatchNCE loss, and nothing else to log."""
+    def forward(self, inputs: Tensor, outputs: Tensor) -> Result:
+        """The loss, and nothing else to log."""
+        flipped = self.flip_equivariance and torch.rand(()).item() < 0.5
         with torch.no_grad():
-            input_features = self.encode(inputs)
-        return self.loss(input_features, self.encode(outputs)), {}
+            input_features = self.features(inputs.flip(-1) if flipped else inputs)
+        output_features = self.features(outputs)
+        return self.compare(input_features, [maps.flip(-1) for maps in output_features] if flipped else output_features)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """One (B, C, H', W') for each chosen layer of the generator."""
+        return self.encode(images)
+
+    def compare(self, input_features: list[Tensor], output_features: list[Tensor]) -> Result:
+        """As :meth:`forward`, of features."""
+        return self.loss(input_features, output_features), {}

@@ -80,7 +80,7 @@ class Generator(nn.Module):
         """
         wrong = [layer for layer in layers if not 0 <= layer < len(self.model)]
         if wrong:
-            raise UserError(f"cut.layers: this generator has no layer {wrong[0]}, only 0 to {len(self.model) - 1}")
+            raise UserError(f"this generator has no layer {wrong[0]}, only 0 to {len(self.model) - 1}")
         features, hidden = [], images
         for index, layer in enumerate(self.model[: max(layers) + 1]):
             hidden = layer(hidden)

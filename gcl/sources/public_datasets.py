@@ -5,6 +5,8 @@ The sizes and sums are those that an independent public catalogue recorded for t
 
 from dataclasses import dataclass
 
+from gcl.errors import UserError
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -37,3 +39,12 @@ DATASETS = {
         Dataset("vangogh2photo", 306590349, "362c3473e70be0944bda08d49d660eafdc2854df55d697835b8186d1d79caaff"),
     )
 }
+
+SOURCES = ("scenes", "folder", *DATASETS)
+"""What ``data.source`` may be."""
+
+
+def check_source(name: str) -> None:
+    """UserError for a source that is not in SOURCES."""
+    if name not in SOURCES:
+        raise UserError(f"data.source = {name}: there is no such source; there are {', '.join(SOURCES)}")

@@ -24,7 +24,9 @@ from pipeline.benchmarks.evaluation import evaluation_time
 from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.startup import import_seconds
 from pipeline.benchmarks.timing import interleaved, wait_for
+from pipeline.running.code import stages
 from pipeline.running.devices import fabric_on_one_device, make_fabric
+from pipeline.variants import seeds_of, variant_of
 
 IMAGES = 4
 """Drawn a domain."""
@@ -67,7 +69,7 @@ def estimate(params: Params, prepared: Path) -> list[StageTime]:
     """The stages of `dvc repro` with ``params``; ``prepared`` tells the number of images, if it is there."""
     counts = image_counts(params, prepared)
     with offline(params) as local, drawn_data(params, IMAGES, IMAGES) as drawn:
-        variants = {MAIN: local} | {name: local.variant(name) for name in params.ablate.variants if name != MAIN}
+        variants = {MAIN: local} | {name: variant_of(local, name) for name in params.ablate.variants if name != MAIN}
         costs = Costs(
             start=import_seconds("ablate"),
             prepared_image=_drawing_seconds(params) if params.data.source == "scenes" else None,
@@ -96,28 +98,35 @@ def image_counts(params: Params, prepared: Path) -> dict[str, int]:
 
 
 def stage_times(params: Params, costs: Costs, counts: Mapping[str, int]) -> list[StageTime]:
-    """The stages in their order, then every variant with all its seeds; ``counts`` are the images by split."""
+    """A row for each stage in dvc.yaml, for the ablation one for each variant; ``counts`` are the images by split.
+
+    A stage that nothing is known of here takes as long as it takes to start.
+    """
     images, test_images = sum(counts.values()), counts["testA"]
-    translation = test_images * costs.translated_image
-    rows = [
-        _row("prepare", costs, costs.prepared_image, f"{images} images", images),
-        _row("train", costs, costs.steps[MAIN], _steps(params, costs, MAIN), params.train.steps),
-        _row("translate", costs, costs.translated_image, f"{test_images} images", test_images),
-        _row("evaluate", costs, costs.evaluation, f"{test_images} images"),
-        StageTime("report", costs.start, "start only"),
-        StageTime("variants", costs.start, "start only"),
-    ]
-    for name in params.ablate.variants:
-        if seeds := len(params.seeds_of(name)):
-            one = params.train.steps * costs.steps[name] + translation + (costs.evaluation or 0)
-            how = f"{seeds} x ({_steps(params, costs, name)}, translate, evaluate)"
-            rows.append(_row(f"ablate@{name}", costs, one, how, seeds))
-    return [*rows, StageTime("compare", costs.start, "start only")]
+    known = {
+        "prepare": [_row("prepare", costs, costs.prepared_image, f"{images} images", images)],
+        "train": [_row("train", costs, costs.steps[MAIN], _steps(params, costs, MAIN), params.train.steps)],
+        "translate": [_row("translate", costs, costs.translated_image, f"{test_images} images", test_images)],
+        "evaluate": [_row("evaluate", costs, costs.evaluation, f"{test_images} images")],
+        "ablate": [_variant_row(params, costs, name, test_images) for name in params.ablate.variants],
+    }
+    rows = [row for stage in stages() for row in known.get(stage, [StageTime(stage, costs.start, "start only")])]
+    return [row for row in rows if row is not None]
 
 
 def total(rows: list[StageTime]) -> float:
     """Seconds of all stages that are known."""
     return sum(row.seconds for row in rows if row.seconds is not None)
+
+
+def _variant_row(params: Params, costs: Costs, name: str, test_images: int) -> StageTime | None:
+    """All seeds of a variant that its own stage runs; None if there are none."""
+    seeds = len(seeds_of(params, name))
+    if not seeds:
+        return None
+    work = params.train.steps * costs.steps[name] + test_images * costs.translated_image + (costs.evaluation or 0)
+    how = f"{seeds} x ({_steps(params, costs, name)}, translate, evaluate)"
+    return _row(f"ablate@{name}", costs, work, how, seeds)
 
 
 def _row(stage: str, costs: Costs, seconds: float | None, what: str, times: int = 1) -> StageTime:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from gcl.config import Params
+from gcl.contrast.methods import method_of
 from gcl.images.batches import batches
 from gcl.training.building import build_trainer, training_pairs
 from pipeline.benchmarks.convolutions import bare, record_convolutions
@@ -85,6 +86,5 @@ def _parts(params: Params, prepared: Path) -> StepParts:
     config = params.train.model_copy(update={"steps": ENDLESS})
     with torch.random.fork_rng():
         trainer = build_trainer(params.model_copy(update={"train": config}), make_fabric(on_one_device(config)))
-        return StepParts(
-            trainer, iter(batches(training_pairs(config, prepared, processes=1), config.batch_size, workers=0))
-        )
+        pairs = iter(batches(training_pairs(config, prepared, processes=1), config.batch_size, workers=0))
+        return StepParts(trainer, pairs, method_of(params).loss)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from gcl.contrast.contrasts import GraphContrast
 from gcl.training.gan_losses import discriminator_loss, generator_loss
 from gcl.training.trainer import Trainer
 
@@ -16,9 +15,11 @@ class StepParts:
     Args:
         trainer: its weights change as in training.
         batches: endless batches, a pair of (B, 3, H, W) each.
+        loss_name: what the contrast's loss is called.
     """
 
-    def __init__(self, trainer: Trainer, batches: Iterator[list[Tensor]]):
+    def __init__(self, trainer: Trainer, batches: Iterator[list[Tensor]], loss_name: str):
+        self.loss_name = loss_name
         self.trainer, self.batches, self.fabric = trainer, batches, trainer.fabric
         self.contrast = trainer.contrast
         self.a, self.b = self.data()
@@ -35,8 +36,7 @@ class StepParts:
 
     def calls(self) -> dict[str, Callable[[], object]]:
         """The parts by name; without a contrast there is neither encoder nor loss of it."""
-        loss = "graph loss" if isinstance(self.contrast, GraphContrast) else "PatchNCE"
-        contrast = {"encoder": self.encoder, loss: self.contrast_loss} if self.trainer.weight > 0 else {}
+        contrast = {"encoder": self.encoder, self.loss_name: self.contrast_loss} if self.trainer.weight > 0 else {}
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         return {"data": self.data, **networks, **contrast, "optimiser": self.optimiser}
 
@@ -75,8 +75,8 @@ class StepParts:
         self.trainer.optimizers["contrast"].zero_grad()
         features = [layer.detach().requires_grad_() for layer in self.features]
         with self.fabric.autocast():
-            result = self.contrast.loss(self.input_features, features)
-        (result[0] if isinstance(self.contrast, GraphContrast) else result).backward()
+            loss, _ = self.contrast.compare(self.input_features, features)
+        loss.backward()
         return [layer.grad for layer in features]
 
     def optimiser(self) -> None:
@@ -89,10 +89,9 @@ class StepParts:
             self.trainer.average.update_parameters(self.trainer.networks["generator"].module)
 
     def _features(self, outputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        encode = self.contrast.encoder if isinstance(self.contrast, GraphContrast) else self.contrast.encode
         with torch.no_grad():
-            input_features = encode(self.images)
-        return input_features, encode(outputs)
+            input_features = self.contrast.features(self.images)
+        return input_features, self.contrast.features(outputs)
 
     def _gradient_of_outputs(self) -> Tensor:
         """That of the generator's whole loss."""

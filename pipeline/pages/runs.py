@@ -16,6 +16,7 @@ from gcl.measures.statistics import Estimate
 from gcl.measures.verdict import Row, gain, is_judged, misleads
 from pipeline.pages.rendering import existing
 from pipeline.stages.variants import seed_folder
+from pipeline.variants import seeds_of
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Metric:
 
 def find_runs(params: Params, main: Run, ablations: Path) -> Runs:
     """``main`` and all runs in ``ablations``; UserError unless all were measured on the same test images."""
-    if params.seeds_of(MAIN) and MAIN not in params.ablate.variants:
+    if seeds_of(params, MAIN) and MAIN not in params.ablate.variants:
         raise UserError(
             f"ablate.seeds is {params.ablate.seeds}, but no variant runs the main setting with the seeds after the "
             f"first; add this line to ablate.variants in params.yaml: {MAIN}: {{}}"
@@ -125,7 +126,7 @@ def find_runs(params: Params, main: Run, ablations: Path) -> Runs:
         folder = seed_folder(ablations / variant, seed)
         return Run(folder, folder / "translated", folder / "run.json", variant)
 
-    runs = {MAIN: []} | {name: [run(name, seed) for seed in params.seeds_of(name)] for name in params.ablate.variants}
+    runs = {MAIN: []} | {name: [run(name, seed) for seed in seeds_of(params, name)] for name in params.ablate.variants}
     runs[MAIN].insert(0, main)
     for other in chain(*runs.values()):
         if not other.per_image.index.equals(main.per_image.index):

@@ -8,6 +8,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from gcl.config import Params
+from gcl.contrast.methods import read_by_training
 from gcl.errors import UserError
 from gcl.files import replaced_folder
 from gcl.images.manifest import read_manifest
@@ -18,6 +19,7 @@ from pipeline.stages.evaluate import run_evaluation
 from pipeline.stages.train import run_training
 from pipeline.stages.translate import translate
 from pipeline.stages.variants import seed_folder
+from pipeline.variants import seeds_of, variant_of, with_seed
 
 FINGERPRINT = "fingerprint"
 """The file in a finished seed's folder that tells what it was made from."""
@@ -35,8 +37,8 @@ def run_ablation(
     if name not in params.ablate.variants:
         known = ", ".join(params.ablate.variants) or "none"
         raise UserError(f"no variant {name} in ablate.variants of params.yaml; there are: {known}")
-    variant = params.variant(name)
-    folders = {seed: seed_folder(target, seed) for seed in params.seeds_of(name)}
+    variant = variant_of(params, name)
+    folders = {seed: seed_folder(target, seed) for seed in seeds_of(params, name)}
     with only_writer(target):
         target.mkdir(parents=True, exist_ok=True)
         for old in set(target.glob("seed_*")) - set(folders.values()):
@@ -44,7 +46,7 @@ def run_ablation(
         for seed, folder in folders.items():
             if restart:
                 shutil.rmtree(folder, ignore_errors=True)
-            _run(fabric, variant.with_seed(seed), name, prepared, folder, unfinished / f"{name}_seed_{seed}", restart)
+            _run(fabric, with_seed(variant, seed), name, prepared, folder, unfinished / f"{name}_seed_{seed}", restart)
 
 
 def _run(
@@ -70,4 +72,4 @@ def _finished(folder: Path, made_from: str) -> bool:
 
 def _fingerprint(params: Params, data: str) -> str:
     """SHA-256 of all that decides a seed's results: parameters, data, and the code that counts."""
-    return hashlib.sha256(json.dumps([params.read(), data, code_digest("ablate")]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([read_by_training(params), data, code_digest("ablate")]).encode()).hexdigest()

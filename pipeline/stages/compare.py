@@ -21,6 +21,7 @@ from pipeline.console import announce
 from pipeline.pages.figures import Panel, draw_metrics, draw_samples
 from pipeline.pages.rendering import code, render, text
 from pipeline.pages.runs import Metric, Run, Runs, find_runs, read_metrics
+from pipeline.variants import seeds
 
 IMAGES = 6
 """Test images that are shown through all variants."""
@@ -77,13 +78,13 @@ def _page(
         main=MAIN,
         manifest=manifest,
         images=manifest.counts()["testA"],
-        seeds=params.seeds,
+        seeds=seeds(params),
         header=list(table),
         rows=list(zip(*table.values(), strict=True)),
         compared=compared,
         hopeless=[metric.name for metric in known if metric.hopeless],
         notes={metric.name: metric.note for metric in known if metric.note},
-        chance=shown(100 * chance_apart(len(params.seeds))),
+        chance=shown(100 * chance_apart(len(seeds(params)))),
         by_image=[metric.name for metric in by_image],
         judged_by_image=any(metric.judged for metric in by_image),
         left_out=[metric.name for metric in metrics if metric.misleads],
@@ -111,7 +112,7 @@ def _table(
         head = f"`{metric.name}`<br>{SIDES[metric.better]}"
         columns[head] = [*cells, shown(metric.untranslated), shown(metric.real)]
     columns["training time"] = [*_times(runs), UNKNOWN, UNKNOWN]
-    columns["saturated"] = [*(_saturated(of, params.seeds) for of in runs.values()), UNKNOWN, UNKNOWN]
+    columns["saturated"] = [*(_saturated(of, seeds(params)) for of in runs.values()), UNKNOWN, UNKNOWN]
     return columns
 
 

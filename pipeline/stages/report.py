@@ -10,7 +10,7 @@ import torch
 from matplotlib import rc_context, rcParamsDefault
 
 from gcl.config import GraphConfig, Params
-from gcl.contrast.graph_loss import GraphContrastiveLoss
+from gcl.contrast.methods import METHODS, build_graph_loss, read_by_training
 from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
 from gcl.images.decoding import list_images
@@ -37,7 +37,7 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
         raise UserError(f"{model}: this model was not trained here, so there is no training to report; run: gcl train")
     curves = pd.read_csv(existing(reports / "curves.csv", "gcl train"))
     results = json.loads(existing(reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8"))
-    graph = GraphConfig.model_validate(description["graph"]) if description["method"] == "gcl" else None
+    graph = GraphConfig.model_validate(description["graph"]) if "graph" in description else None
     inputs = list_images(prepared / "testA")
     # A matplotlibrc of the user's must not change the bytes.
     with replaced_folder(reports / "figures") as figures, rc_context(rcParamsDefault):
@@ -48,6 +48,7 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
     text = render(
         "report.md.j2",
         params=_shown_params(params, description),
+        method=METHODS[description["method"]].label,
         graph=graph,
         manifest=manifest,
         counts=manifest.counts(),
@@ -74,7 +75,7 @@ def _sample_rows(inputs: list[Path], prepared: Path, translated: Path, manifest:
 def _draw_method(params: Params, graph: GraphConfig, model: Path, image: Path, translated: Path, target: Path) -> None:
     """The trained graph at work on one test image, with patches drawn by the training's seed."""
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
-    loss = GraphContrastiveLoss(encoder.channels, **graph.loss_arguments)
+    loss = build_graph_loss(graph, encoder.channels)
     load_weights(loss, model / "contrast.safetensors")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.train.seed)
@@ -83,6 +84,6 @@ def _draw_method(params: Params, graph: GraphConfig, model: Path, image: Path, t
 
 def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]:
     """Flat parameters, those of the training as it was; of a path only its last part, which no machine owns."""
-    flat = flatten(params.model_dump(include=set(params.read())))
+    flat = flatten(params.model_dump(include=set(read_by_training(params))))
     trained = flatten({section: values for section, values in description.items() if section in dict(params)})
     return {key: value.name if isinstance(value, Path) else value for key, value in (flat | trained).items()}

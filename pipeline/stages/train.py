@@ -20,6 +20,7 @@ from torchvision.transforms.v2 import functional as transforms
 from torchvision.utils import make_grid
 
 from gcl.config import MAIN, Params, TrainConfig
+from gcl.contrast.methods import read_by_training
 from gcl.errors import UserError
 from gcl.files import digest, replaced_folder, write_whole
 from gcl.images.decoding import list_images, save_png
@@ -66,7 +67,7 @@ def run_training(
     """
     manifest = read_manifest(prepared)
     _check_crop(manifest, params.train.crop_size)
-    made_from = {"data.sha256": manifest.sha256, "processes": fabric.world_size, **_read_by_training(params)}
+    made_from = {"data.sha256": manifest.sha256, "processes": fabric.world_size, **_shaping_the_model(params)}
     saved = Unfinished(unfinished, made_from)
     # Experiments in clones may have trainings in common: the same variant beside different settings of others.
     with only_writer(reports / "curves.csv", run_file), only_writer(saved.folder, wait=saved.in_clone):
@@ -77,7 +78,7 @@ def run_training(
             trained = (0, None) if state is None else (state.step, state.contents["trainer"])
             trainer, records = begin_training(fabric, params, prepared, *trained)
             with tracked(run_identity(params, manifest, variant), known) as run:
-                run.log_params(params.read())
+                run.log_params(read_by_training(params))
                 seconds = _train(trainer, records, params.train, prepared, reports, run, saved, state)
                 _save(trainer, params, manifest, folder)
                 run.log_metrics({"training_seconds": seconds}, params.train.steps)
@@ -217,8 +218,8 @@ def _with_progress(records: Iterable[Record], start: int, steps: int, images: in
 
 def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) -> None:
     """Fills the model folder: weights, and everything that they came from."""
-    sections = _read_by_training(params)
-    if params.method == "gcl" and params.encoder.weights is not None:
+    sections = _shaping_the_model(params)
+    if "encoder" in sections and params.encoder.weights is not None:
         # Where it lies belongs to one machine.
         sections["encoder"]["weights"] = f"{params.encoder.weights.name} (sha256 {digest(params.encoder.weights)})"
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
@@ -228,5 +229,5 @@ def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) ->
     save_weights(trainer.contrast.loss, folder / "contrast.safetensors")
 
 
-def _read_by_training(params: Params) -> dict[str, Any]:
-    return {name: values for name, values in params.read().items() if name not in ("data", "evaluate")}
+def _shaping_the_model(params: Params) -> dict[str, Any]:
+    return {name: values for name, values in read_by_training(params).items() if name not in ("data", "evaluate")}

@@ -7,15 +7,18 @@ and does not when `dvc exp run -S graph.pooling=false` turns a number that the v
 from pathlib import Path
 
 from gcl.config import Params
+from gcl.contrast.methods import read_by_training
 from gcl.files import replaced_folder, write_json
 from pipeline.console import announce
+from pipeline.variants import seeds, variant_of
 
 
 def write_variants(params: Params, target: Path) -> None:
     """Fills ``target`` with NAME.json for every name in ``ablate.variants``."""
     with replaced_folder(target) as folder:
         for name in params.ablate.variants:
-            write_json(folder / f"{name}.json", {"seeds": list(params.seeds), **params.variant(name).read()})
+            read = read_by_training(variant_of(params, name))
+            write_json(folder / f"{name}.json", {"seeds": list(seeds(params)), **read})
     announce(f"variants: {', '.join(params.ablate.variants) or 'none'}")
 
 

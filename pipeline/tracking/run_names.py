@@ -10,8 +10,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gcl.config import MAIN, Params
+from gcl.contrast.methods import read_by_training
 from gcl.errors import UserError
 from pipeline.params import flatten, parse_params, repository_root
+from pipeline.variants import variant_of, with_seed
 
 PARAMS = "params.yaml"
 
@@ -39,10 +41,10 @@ def _changes(params: Params, variant: str) -> dict[str, str]:
     if baseline is None:
         return {}
     try:
-        before = baseline if variant == MAIN else baseline.variant(variant)
-    except (KeyError, ValidationError):
+        before = baseline if variant == MAIN else variant_of(baseline, variant)
+    except (KeyError, UserError, ValidationError):
         return {}
-    old, new = (_written(version) for version in (before.with_seed(params.train.seed), params))
+    old, new = (_written(version) for version in (with_seed(before, params.train.seed), params))
     return {key: value for key, value in new.items() if key in old and value != old[key]}
 
 
@@ -62,5 +64,5 @@ def _written(params: Params) -> dict[str, str]:
     root = f"{repository_root()}/"
     return {
         key: value.removeprefix(root) if isinstance(value, str) else json.dumps(value)
-        for key, value in flatten(params.read()).items()
+        for key, value in flatten(read_by_training(params)).items()
     }
