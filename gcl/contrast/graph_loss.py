@@ -111,17 +111,19 @@ class GraphContrastiveLoss(nn.Module):
         pair = pair.convolve(self.gnn)
         total = self.level_weights[0] * pair.contrast(self.temperature)
 
-        kept_ids, keep = [], max(1, int(inputs.shape[1] * self.keep))
+        kept_ids, kept_scores, keep = [], [], max(1, int(inputs.shape[1] * self.keep))
         for scorer, gnn, weight in zip(self.scorers, self.pool_gnns, self.level_weights[1:], strict=True):
             # 5. Pooling to k nodes, then their features and contrast.
             scores, kept = topk(pair.inputs, *scorer.of(layers), keep)  # (L*B, k)
             kept_ids.append(kept_ids[-1].gather(1, kept) if kept_ids else kept)
+            kept_scores.append(scores)
             pair = pair.pool(scores, kept)
             pair = pair.convolve(gnn)
             total = total + weight * pair.contrast(self.temperature)
             keep = max(1, keep // 2)
         # 6. Sum over levels.
-        return total / len(self.level_weights), split_by_layer(patch_ids, adjacency, kept_ids)
+        graphs = split_by_layer(input_features, patch_ids, inputs, adjacency, kept_ids, kept_scores)
+        return total / len(self.level_weights), graphs
 
 
 def _with_equal_nodes(patch_ids: Sequence[Tensor]) -> list[list[int]]:
