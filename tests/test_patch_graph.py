@@ -9,7 +9,7 @@ from torch_geometric.utils import contains_self_loops, is_undirected, to_dense_a
 
 from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.contrast.patches import gather_patches
-from pipeline.pages.graph_statistics import graph_statistics
+from pipeline.pages.graph_statistics import statistics_of
 
 
 @pytest.fixture
@@ -85,24 +85,24 @@ def test_a_graph_without_edges(features):
     _, (graph, _) = loss_of(adjacency="identity")(features, features)
     data, _ = graph.to_data()
     assert data.edge_index.shape == (2, 0) and data.edge_attr.shape == (0,)
-    statistics = graph_statistics(data)
+    statistics = statistics_of(data)
     assert (statistics.edges, statistics.components, statistics.density) == (0, 20, 0)
 
 
 def test_statistics_by_hand():
     """A path of three nodes, and one by itself."""
     edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
-    statistics = graph_statistics(Data(edge_index=edges, num_nodes=4))
+    statistics = statistics_of(Data(edge_index=edges, num_nodes=4))
     assert (statistics.nodes, statistics.edges, statistics.components) == (4, 2, 2)
     assert statistics.mean_degree == 1.0 and statistics.density == pytest.approx(2 / 6)
-    assert graph_statistics(Data(edge_index=edges[:, :0], num_nodes=1)).density == 0
+    assert statistics_of(Data(edge_index=edges[:, :0], num_nodes=1)).density == 0
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.6, 0.9])
 def test_statistics_equal_those_of_networkx(features, threshold):
     _, graphs = loss_of(threshold=threshold)(features, features)
     for data in (data for graph in graphs for data in graph.to_data()):
-        statistics, network = graph_statistics(data), to_networkx(data, to_undirected=True)
+        statistics, network = statistics_of(data), to_networkx(data, to_undirected=True)
         assert statistics.edges == network.number_of_edges()
         assert statistics.components == networkx.number_connected_components(network)
         assert statistics.density == pytest.approx(networkx.density(network))

@@ -25,7 +25,7 @@ class GraphStatistics:
     density: float
 
 
-def graph_statistics(graph: Data) -> GraphStatistics:
+def statistics_of(graph: Data) -> GraphStatistics:
     """Those of ``graph``, which holds every edge in both directions."""
     nodes = graph.num_nodes
     mean_degree = degree(graph.edge_index[0], nodes).mean().item()

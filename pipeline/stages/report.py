@@ -15,11 +15,13 @@ from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
 from gcl.images.decoding import list_images
 from gcl.images.manifest import Manifest, read_manifest
+from gcl.images.pixels import to_signed, to_tensor
 from gcl.measures.verdict import SIDES, verdict_on
 from gcl.networks.checkpoints import load_weights, read_description
 from gcl.networks.encoders import load_encoder
 from pipeline.console import announce
 from pipeline.pages.figures import draw_curves, draw_graph, draw_samples
+from pipeline.pages.graph_statistics import GraphStatistics, statistics_of
 from pipeline.pages.rendering import existing, render
 from pipeline.params import flatten
 
@@ -39,17 +41,20 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
     results = json.loads(existing(reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8"))
     graph = GraphConfig.model_validate(description["graph"]) if "graph" in description else None
     inputs = list_images(prepared / "testA")
+    graph_statistics = {}
     # A matplotlibrc of the user's must not change the bytes.
     with replaced_folder(reports / "figures") as figures, rc_context(rcParamsDefault):
         draw_samples(_sample_rows(inputs[:SAMPLES], prepared, translated, manifest), figures / "samples.png")
         draw_curves(curves, figures / "curves.png")
         if graph and graph.weight > 0:
-            _draw_method(params, graph, model, inputs[min(SHOWN, len(inputs) - 1)], translated, figures / "graph.png")
+            image = inputs[min(SHOWN, len(inputs) - 1)]
+            graph_statistics = _draw_method(params, graph, model, image, translated, figures / "graph.png")
     text = render(
         "report.md.j2",
         params=_shown_params(params, description),
         method=METHODS[description["method"]].label,
         graph=graph,
+        graph_statistics=graph_statistics,
         manifest=manifest,
         counts=manifest.counts(),
         last=curves.iloc[-1].to_dict(),
@@ -72,14 +77,24 @@ def _sample_rows(inputs: list[Path], prepared: Path, translated: Path, manifest:
     return rows | {"real B": list_images(real)[: len(inputs)]}
 
 
-def _draw_method(params: Params, graph: GraphConfig, model: Path, image: Path, translated: Path, target: Path) -> None:
-    """The trained graph at work on one test image, with patches drawn by the training's seed."""
+@torch.no_grad()
+def _draw_method(
+    params: Params, graph: GraphConfig, model: Path, image: Path, translated: Path, target: Path
+) -> dict[str, GraphStatistics]:
+    """Draws the trained graph at work on one test image, patches by train.seed; its statistics by encoder layer."""
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
     loss = build_graph_loss(graph, encoder.channels)
     load_weights(loss, model / "contrast.safetensors")
+    pair = image, translated / f"{image.stem}.png"
+    features = [encoder(to_signed(to_tensor(path)).unsqueeze(0)) for path in pair]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.train.seed)
-        draw_graph(encoder, loss, (image, translated / f"{image.stem}.png"), target)
+        _, graphs = loss(*features)
+    draw_graph(graphs[-1], pair, target)
+    return {
+        layer: statistics_of(of_layer.to_data()[0])
+        for layer, of_layer in zip(params.encoder.layers, graphs, strict=True)
+    }
 
 
 def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]:
