@@ -24,11 +24,12 @@ STEMS = [f"{number:03}" for number in range(9)]
 def write_run(reports: Path, translated: Path, run_file: Path, pair: np.ndarray, fid: float, curves: dict) -> None:
     """One run: ``pair`` (9,) is its distance of every image to the truth."""
     reports.mkdir(parents=True, exist_ok=True)
-    yardsticks = {"untranslated": 9.5, "real": None, "better": "lower"}
+    told = {"untranslated": 9.5, "real": None, "better": "lower", "compares": "pairs", "meaning": "is a distance"}
+    told |= {"misleads": None, "real_images": None, "scope": "the small network's", "note": None}
     rows = [
-        {"name": "fid_small", "value": fid, **yardsticks, "real": 0.0725},
-        {"name": "lpips_small_to_truth", "value": pair.mean(), **yardsticks},
-        {"name": "psnr_to_truth", "value": 13.5, **yardsticks, "better": "higher"},
+        {"name": "fid_small", "value": fid, **told, "real": 0.0725, "real_images": "trainB", "compares": "sets"},
+        {"name": "lpips_small_to_truth", "value": pair.mean(), **told},
+        {"name": "psnr_to_truth", "value": 13.5, **told, "better": "higher", "misleads": "it is blind", "scope": None},
     ]
     (reports / "evaluation.json").write_text(json.dumps(rows))
     table = pd.DataFrame({"image": STEMS, "lpips_small_to_truth": pair, "psnr_to_truth": 13.5})
@@ -118,7 +119,9 @@ def runs(settings, tmp_path, monkeypatch) -> Runs:
     """Made-up runs whose pictures are not drawn, which takes seconds, but what they would show is kept in ``drawn``."""
     runs = made_up(settings, tmp_path)
     for name in ("draw_metrics", "draw_samples"):
-        monkeypatch.setattr(f"pipeline.compare.{name}", lambda shown, _, name=name: runs.drawn.update({name: shown}))
+        monkeypatch.setattr(
+            f"pipeline.stages.compare.{name}", lambda shown, _, name=name: runs.drawn.update({name: shown})
+        )
     return runs
 
 
@@ -243,9 +246,25 @@ def test_the_distance_to_the_input_has_no_better_side(runs):
     for file in runs.root.rglob("per_image.csv"):
         file.write_text(file.read_text().replace("to_truth", "to_input", 1))
     told = " ".join(runs.compare().split())
-    assert "`lpips_small_to_input`<br>neither: 0 is the untouched input" in told
+    assert "`lpips_small_to_input`<br>neither side is better" in told
     assert "None of these metrics has a better side" in told and runs.verdicts()[0] == "better"
     assert runs.row("no_pooling")[1] == "0.75<br>+0.25 [+0.25, +0.25]" and runs.row("untranslated A")[1] == "0"
+
+
+def test_the_page_says_what_is_left_out_and_what_features_are_worth(runs):
+    page = runs.compare()
+    assert "- This page leaves out `psnr_to_truth`, because it is blind." in page
+    assert "psnr_to_truth" not in page.split("## Numbers")[1].split("- *Beside")[0]
+    assert "psnr_to_truth" not in json.loads((runs.root / "reports/ablation.json").read_text())["main"]
+    assert "- The features of `fid_small`, `lpips_small_to_truth` are the small network's." in page
+
+
+def test_an_evaluation_of_an_earlier_version_is_refused(runs):
+    file = runs.folder("same", 0) / "evaluation.json"
+    rows = json.loads(file.read_text())
+    file.write_text(json.dumps([{key: row[key] for key in row if key != "misleads"} for row in rows]))
+    with pytest.raises(UserError, match=r"same/seed_0/evaluation.json was written by an earlier version"):
+        runs.compare()
 
 
 def test_warnings_and_notes_stand_on_the_page(runs):

@@ -4,6 +4,7 @@ import time
 import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import lpips
 import numpy as np
@@ -14,10 +15,18 @@ from torch import Tensor, nn
 from torch_fidelity import KEY_METRIC_FID
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
+from gcl.config import EvaluateConfig
 from gcl.errors import UserError
 from gcl.images.decoding import save_png
-from gcl.measures.feature_extractors import find_alexnet_weights, find_inception_weights
-from gcl.measures.metrics import frechet_and_kernel, lpips_distances
+from gcl.measures.feature_sets import FEATURE_SETS
+from gcl.measures.pair_distances import lpips_distances
+from gcl.measures.published_extractors import (
+    alexnet_distance,
+    find_alexnet_weights,
+    find_inception_weights,
+    inception_features,
+)
+from gcl.measures.set_distances import frechet_and_kernel
 from gcl.networks.published_weights import WeightsUnavailable
 
 
@@ -79,12 +88,12 @@ def test_inception_features_are_those_of_the_local_file(monkeypatch, no_network,
     # 75 pixels instead of 299, and no eigenvalues of 2048 x 2048 matrices: those would take a minute.
     monkeypatch.setattr(FeatureExtractorInceptionV3, "INPUT_IMAGE_SIZE", 75)
     monkeypatch.setattr("torch_fidelity.metrics.fid_statistics_to_metric", keep)
-    frechet, kernel = frechet_and_kernel(*folders, "inception", inception, 2, 0, "cpu")
+    frechet, kernel = frechet_and_kernel(*folders, inception_features(inception), 2, 0, "cpu")
     network = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=inception)
     for mean, images in zip(means, pixels, strict=True):
         assert mean == pytest.approx(network(images)[0].mean(dim=0).numpy(), rel=1e-3, abs=1e-4)
         assert mean.mean() > 0.1
-    assert (frechet.name, frechet.value, kernel.name) == ("fid", 12.5, "kid")
+    assert frechet.value == 12.5
     assert "inception-v3-compat" in kernel.features and "2048 dimensions" in kernel.features
     assert "biased, since 3 samples" in frechet.note
 
@@ -93,14 +102,14 @@ def test_alexnet_distance_is_the_package_s_own(tmp_path, monkeypatch, no_network
     alexnet = SimpleNamespace(features=torchvision.models.AlexNet().features)
     file = tmp_path / "alexnet.pth"
     torch.save({f"features.{key}": value for key, value in alexnet.features.state_dict().items()}, file)
-    ours = lpips_distances(*folders, "inception", file, "cpu")
+    ours = lpips_distances(*folders, alexnet_distance(file), "cpu")
     monkeypatch.setattr("lpips.pretrained_networks.tv.alexnet", lambda pretrained: alexnet)
     with torch.no_grad():
         theirs = lpips.LPIPS(net="alex", verbose=False)(*(pixels / 255), normalize=True)
     assert list(ours.per_image) == ["0", "1", "2"]
     assert list(ours.per_image.values()) == pytest.approx(theirs.flatten().tolist(), rel=1e-4)
     assert np.ptp(theirs.numpy()) > 1e-4
-    assert ours.name == "lpips_alex" and "AlexNet" in ours.features
+    assert "AlexNet" in ours.features
 
 
 def test_weights_in_torch_s_cache_need_no_network(no_network, inception):
@@ -110,12 +119,12 @@ def test_weights_in_torch_s_cache_need_no_network(no_network, inception):
     assert find_inception_weights(None) == cached
 
 
-def test_missing_weights_end_at_once_with_the_ways_out(no_network, folders):
+def test_missing_weights_end_at_once_with_the_ways_out(no_network):
     start = time.monotonic()
     with pytest.raises(WeightsUnavailable) as inception_error:
-        frechet_and_kernel(*folders, "inception", None, 4, 0, "cpu")
+        inception_features(None)
     with pytest.raises(WeightsUnavailable) as alexnet_error:
-        lpips_distances(*folders, "inception", None, "cpu")
+        alexnet_distance(None)
     assert time.monotonic() - start < 5
     for error, setting in (
         (inception_error, "evaluate.inception_weights"),
@@ -142,3 +151,7 @@ def test_files_of_other_networks_are_refused(tmp_path):
         find_alexnet_weights(tmp_path / "vgg.pth")
     with pytest.raises(UserError, match="not a readable file of weights"):
         find_inception_weights(tmp_path / "page.pth")
+
+
+def test_the_parameter_knows_every_set_of_features_and_no_other():
+    assert get_args(EvaluateConfig.model_fields["features"].annotation) == tuple(FEATURE_SETS)

@@ -10,8 +10,9 @@ from gcl.config import EvaluateConfig
 from gcl.errors import UserError
 from gcl.images.decoding import save_png
 from gcl.images.manifest import SPLITS, Manifest, describe
+from gcl.images.prepared import Prepared
+from gcl.measures.evaluation import evaluate
 from gcl.measures.matching import check_translations
-from pipeline.stages.evaluate import evaluate
 from tests.pictures import png_header, png_of
 
 NAMES = [f"im{index}" for index in range(5)]
@@ -83,4 +84,4 @@ def test_names_are_checked_before_any_network_is_loaded(tmp_path):
         features="inception", inception_weights=absent, alexnet_weights=absent, batch_size=2, seed=0
     )
     with pytest.raises(UserError, match="5 of 5 are missing"):
-        evaluate(config, tmp_path, write(tmp_path / "other", "more.png"), "cpu")
+        evaluate(config, Prepared(tmp_path), write(tmp_path / "other", "more.png"), "cpu")

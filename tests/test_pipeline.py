@@ -143,7 +143,7 @@ def test_a_killed_experiment_in_a_temporary_clone_goes_on_when_it_is_run_again(p
 
 
 def test_a_change_of_the_metrics_does_not_retrain(project):
-    code = project / "gcl" / "metrics.py"
+    code = project / "gcl" / "measures" / "metrics.py"
     before = code.read_text()
     code.write_text(before + "# changed\n")
     told = run("dvc repro --dry", project)

@@ -252,7 +252,8 @@ def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path,
 
 def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
     # Only now: it imports torch, which the other tests need not.
-    from gcl.measures.verdict import SIDES, verdict_on
+    from gcl.measures.rows import SIDES
+    from gcl.measures.verdict import verdict_on
     from pipeline.pages.rendering import render
 
     def report(skipped, warnings=()):
@@ -263,12 +264,11 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
             "train.batch_size": 1,
             "train.devices": 1,
             "train.seed": 0,
-            "evaluate.features": "small",
         }
         return render(
             "report.md.j2", params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={},
             lowest_discriminator=1.0, results=[], method="the method", versions={}, threads=1, verdict=verdict_on([]),
-            sides=SIDES,
+            sides=SIDES, saturated=0.01,
         )  # fmt: skip
 
     plain = report([])

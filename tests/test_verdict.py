@@ -5,8 +5,9 @@ import pytest
 from gcl.measures.verdict import BETTER, MIXED, SAME, WORSE, verdict_on
 
 
-def row(name: str, value: float, untranslated: float | None, better: str = "lower", note: str | None = None) -> dict:
-    return {"name": name, "value": value, "untranslated": untranslated, "better": better, "note": note}
+def row(name: str, value: float, untranslated: float | None, better: str = "lower", **others: str | None) -> dict:
+    told = {"compares": "sets", "misleads": None, "note": None}
+    return {"name": name, "value": value, "untranslated": untranslated, "better": better, **told, **others}
 
 
 @pytest.mark.parametrize(
@@ -27,8 +28,7 @@ def test_the_metrics_beside_their_yardsticks_decide(rows, word, worse):
 @pytest.mark.parametrize(
     "other",
     [
-        row("psnr_to_truth", 9.0, 20.0, "higher"),
-        row("ssim_to_truth", 0.1, 0.9, "higher"),
+        row("psnr_to_truth", 9.0, 20.0, "higher", misleads="no stripe can be known"),
         row("lpips_to_input", 3.0, 0.0, "neither"),
         row("iou_mean", 0.1, None, "higher"),
     ],
@@ -46,13 +46,14 @@ def test_the_sentence_has_the_numbers():
     )
 
 
-def test_the_sentence_names_both_sides_and_a_disagreement_of_fid_and_kid():
+def test_the_sentence_names_both_sides_and_a_disagreement_about_sets():
     told = verdict_on([row("fid_small", 1, 2), row("kid_small", 0.2, 0.1)]).sentence
     assert (
         "score better than their translations by kid_small (0.2, untranslated 0.1), and worse by fid_small (1, " in told
     )
     assert told.endswith("fid_small and kid_small disagree: look at the pictures.")
-    assert "disagree" not in verdict_on([row("fid_small", 1, 2), row("iou_mean", 0.1, 0.2, "higher")]).sentence
+    regions = row("iou_mean", 0.1, 0.2, "higher", compares="regions")
+    assert "disagree" not in verdict_on([row("fid_small", 1, 2), regions]).sentence
 
 
 def test_the_sentence_warns_of_a_biased_metric():

@@ -1,7 +1,7 @@
-"""How numbers are stored and how they are shown."""
+"""How many digits of a measured value are stored and shown."""
 
 UNKNOWN = "-"
-"""What stands in the place of a number that is not known."""
+"""What is shown instead of a number that is not known."""
 
 
 def rounded(value: float | None) -> float | None:

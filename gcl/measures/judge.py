@@ -1,13 +1,18 @@
-"""The judge: the frozen network through whose features ``evaluate.features: small`` compares images."""
+"""The judge: the bundled network through whose features ``evaluate.features: small`` compares images."""
 
 from pathlib import Path
 
 from torch import Tensor
+from torch_fidelity import register_feature_extractor
 
+from gcl.files import digest
+from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures, distance_over_layers, extractor_class
 from gcl.networks.plans import JUDGE
 from gcl.networks.vgg import Encoder
 
 WEIGHTS = Path(__file__).parent / "weights" / "judge.safetensors"
+EXTRACTOR = "bundled-judge"
+DIMENSIONS = JUDGE.widths[-1]
 
 
 class Judge(Encoder):
@@ -24,3 +29,18 @@ class Judge(Encoder):
 def load_judge() -> Judge:
     """The bundled judge, which shares neither weights nor shape nor seed with the small encoder."""
     return Judge().load(WEIGHTS)
+
+
+register_feature_extractor(EXTRACTOR, extractor_class(load_judge, DIMENSIONS))
+
+
+def judge_features() -> PooledFeatures:
+    """The judge's vectors, for metrics of sets."""
+    description = f"bundled judge, sha256 {digest(WEIGHTS)}, {DIMENSIONS} dimensions"
+    return PooledFeatures(EXTRACTOR, None, DIMENSIONS, description)
+
+
+def judge_distance() -> PerceptualDistance:
+    """LPIPS on the judge's layers, for metrics of pairs."""
+    description = f"bundled judge, sha256 {digest(WEIGHTS)}, last ReLU of each block, unweighted"
+    return PerceptualDistance(distance_over_layers(load_judge()), description)

@@ -10,15 +10,15 @@ import pandas as pd
 from scipy.stats import bootstrap
 
 RESAMPLES = 9999
-"""Of the bootstrap."""
+"""How often the bootstrap draws the test images anew."""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A metric of one setting.
 
-    ``by_seed`` are its values, one a seed; ``by_image`` those of every test image, averaged over the seeds, None for a
-    metric of the whole set.
+    ``by_seed`` are its values, one per seed; ``by_image`` those of every test image, averaged over the seeds, None for
+    a metric of the whole set.
     """
 
     by_seed: Sequence[float]

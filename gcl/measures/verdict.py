@@ -1,24 +1,11 @@
-"""Is it better than doing nothing? A run's metrics beside the same metrics of the untranslated test images, in words.
+"""Is it better than doing nothing? Metrics beside the same metrics of the untranslated test images, in words."""
 
-A row is one of evaluation.json's: a dictionary with name, value, untranslated, better and, if there is one, note.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import NamedTuple
 
 from gcl.measures.digits import shown
-
-Row = Mapping[str, Any]
-
-MISLEADING = ("psnr", "ssim")
-"""Metrics that are never judged or compared by, by the first part of their names."""
-
-SIDES = {
-    "lower": "lower is better",
-    "higher": "higher is better",
-    "neither": "neither: 0 is the untouched input",
-}
-"""What ``better`` may say of a metric, as people are told."""
+from gcl.measures.rows import Row
 
 WORSE, BETTER, MIXED, SAME = "worse", "better", "mixed", "no different"
 
@@ -46,18 +33,14 @@ def verdict_on(rows: Iterable[Row]) -> Verdict:
         f"translations by {_listed(worse)}, and worse by {_listed(better)}.",
         SAME: "No different from doing nothing: no metric tells the translations from the untranslated test images.",
     }[word]
-    cautions = [f"Beware of {row['name']}: {row['note']}." for row in judged if row.get("note")]
+    cautions = [f"Beware of {row['name']}: {row['note']}." for row in judged if row["note"]]
     return Verdict(word, [row["name"] for row in worse], " ".join([sentence, *_disagreement(better, worse), *cautions]))
 
 
 def is_judged(row: Row) -> bool:
-    """Whether a metric can be better or worse than doing nothing: it has a better side and a yardstick."""
-    return row["better"] != "neither" and row["untranslated"] is not None and not misleads(row["name"])
-
-
-def misleads(name: str) -> bool:
-    """Whether the metric ``name`` is one of MISLEADING."""
-    return name.split("_")[0] in MISLEADING
+    """Whether a metric can be better or worse than doing nothing: it has a better side and a yardstick, and misleads
+    nobody."""
+    return row["better"] != "neither" and row["untranslated"] is not None and row["misleads"] is None
 
 
 def gain(row: Row) -> float:
@@ -67,9 +50,9 @@ def gain(row: Row) -> float:
 
 
 def _disagreement(better: Sequence[Row], worse: Sequence[Row]) -> list[str]:
-    """FID and KID compare the same sets, and yet may point to opposite sides."""
-    sets = [[row["name"] for row in rows if row["name"].split("_")[0] in ("fid", "kid")] for rows in (better, worse)]
-    return [f"{' and '.join(sets[0] + sets[1])} disagree: look at the pictures."] if all(sets) else []
+    """Metrics that compare the same sets, and yet may point to opposite sides."""
+    sides = [[row["name"] for row in rows if row["compares"] == "sets"] for rows in (better, worse)]
+    return [f"{' and '.join(chain(*sides))} disagree: look at the pictures."] if all(sides) else []
 
 
 def _listed(rows: Sequence[Row]) -> str:

@@ -1,10 +1,11 @@
 """Evaluation in test images a second: all metrics with the bundled features, beside their yardsticks."""
 
 from gcl.config import Params
+from gcl.images.prepared import Prepared
+from gcl.measures.evaluation import evaluate
 from pipeline.benchmarks.settings import drawn_data, drawn_size
 from pipeline.benchmarks.timing import Timing, interleaved
 from pipeline.running.devices import one_device
-from pipeline.stages.evaluate import evaluate
 
 TRAIN, TEST = 40, 40
 """Images drawn a domain."""
@@ -25,5 +26,5 @@ def evaluation_time(params: Params, train: int, test: int, budget: float, least:
     config = params.evaluate.model_copy(update={"features": "small"})
     device = one_device(params.train.accelerator)
     with drawn_data(params, train, test) as prepared:
-        call = {"evaluation": lambda: evaluate(config, prepared, prepared / "testB", device.type)}
+        call = {"evaluation": lambda: evaluate(config, Prepared(prepared), prepared / "testB", device.type)}
         return interleaved(call, device, budget, least)["evaluation"]

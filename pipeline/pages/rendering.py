@@ -5,6 +5,7 @@ Whatever a person, a file or its name said reaches a page through the filters ``
 
 import html
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("pipeline.pages"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": shown, "text": text, "code": code}
+    environment.filters |= {"number": shown, "text": text, "code": code, "names": names}
     return environment.get_template(template).render(**values)
 
 
@@ -35,6 +36,11 @@ def code(value: object) -> str:
     # A space beside a fence is no part of the content, and without it the content's own backtick would be.
     padding = " " if content[0] in "` " or content[-1] in "` " else ""
     return f"{fence}{padding}{content}{padding}{fence}".replace("|", r"\|")
+
+
+def names(listed: Iterable[str]) -> str:
+    """Names of ours, such as those of metrics, one after the other as code."""
+    return ", ".join(f"`{name}`" for name in listed)
 
 
 def _one_line(words: str) -> str:

@@ -1,19 +1,16 @@
-"""The main run and its variants: where their files lie, and their metrics by variant."""
+"""The main run and its variants: where their files lie."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from gcl.config import MAIN, Params
 from gcl.errors import UserError
-from gcl.measures.statistics import Estimate
-from gcl.measures.verdict import Row, gain, is_judged, misleads
+from gcl.measures.rows import Row, read_rows
 from pipeline.pages.rendering import existing
 from pipeline.stages.variants import seed_folder
 from pipeline.variants import seeds_of
@@ -32,10 +29,10 @@ class Run:
     variant: str | None = None
 
     @cached_property
-    def metrics(self) -> dict[str, dict[str, Any]]:
+    def metrics(self) -> dict[str, Row]:
         """The rows of evaluation.json by the metrics' names."""
-        text = self._existing(self.reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8")
-        return {row["name"]: row for row in json.loads(text)}
+        rows = read_rows(self._existing(self.reports / "evaluation.json", "gcl evaluate"))
+        return {row["name"]: row for row in rows}
 
     @cached_property
     def per_image(self) -> pd.DataFrame:
@@ -74,46 +71,6 @@ Runs = dict[str, list[Run]]
 """By variant, the main setting first: a run a seed."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One metric by variant, None where a run of the variant does not have it, and the yardsticks."""
-
-    name: str
-    better: str
-    estimates: dict[str, Estimate | None]
-    untranslated: float | None
-    real: float | None
-    note: str | None = None
-
-    @property
-    def misleads(self) -> bool:
-        """Whether it is left out."""
-        return misleads(self.name)
-
-    def rows(self) -> dict[str, Row]:
-        """By variant what :mod:`gcl.measures.verdict` takes, with the mean over the seeds."""
-        return {
-            variant: {
-                "name": self.name,
-                "value": estimate.mean,
-                "untranslated": self.untranslated,
-                "better": self.better,
-            }
-            for variant, estimate in self.estimates.items()
-            if estimate is not None
-        }
-
-    @property
-    def judged(self) -> bool:
-        """Whether any run can be better or worse by it than doing nothing."""
-        return any(is_judged(row) for row in self.rows().values())
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether by this metric every variant is worse than doing nothing."""
-        return self.judged and all(gain(row) < 0 for row in self.rows().values())
-
-
 def find_runs(params: Params, main: Run, ablations: Path) -> Runs:
     """``main`` and all runs in ``ablations``; UserError unless all were measured on the same test images."""
     if seeds_of(params, MAIN) and MAIN not in params.ablate.variants:
@@ -135,30 +92,3 @@ def find_runs(params: Params, main: Run, ablations: Path) -> Runs:
                 f"run: {other.command('gcl evaluate')}"
             )
     return runs
-
-
-def read_metrics(runs: Runs) -> list[Metric]:
-    """Every metric that any run has; yardsticks are those of the first run that has it."""
-    rows = {}
-    for run in chain(*runs.values()):
-        rows |= {name: row for name, row in run.metrics.items() if name not in rows}
-    return [
-        Metric(
-            name,
-            row["better"],
-            {variant: _estimate(of, name) for variant, of in runs.items()},
-            row["untranslated"],
-            row["real"],
-            row.get("note"),
-        )
-        for name, row in rows.items()
-    ]
-
-
-def _estimate(runs: Sequence[Run], metric: str) -> Estimate | None:
-    if not all(metric in run.metrics for run in runs):
-        return None
-    seeds = [run.metrics[metric]["value"] for run in runs]
-    if not all(metric in run.per_image for run in runs):
-        return Estimate(seeds, None)
-    return Estimate(seeds, pd.concat([run.per_image[metric] for run in runs], axis=1).mean(axis=1))

@@ -11,16 +11,18 @@ from matplotlib import rc_context, rcParamsDefault
 
 from gcl.config import MAIN, Params
 from gcl.files import replaced_folder, write_json, write_whole
-from gcl.images.decoding import list_images
-from gcl.images.manifest import Manifest, read_manifest
+from gcl.images.manifest import Manifest
+from gcl.images.prepared import Prepared
 from gcl.measures.digits import UNKNOWN, rounded, shown
+from gcl.measures.rows import SIDES, YARDSTICKS
 from gcl.measures.statistics import RESAMPLES, Estimate, bootstrap_interval, chance_apart
-from gcl.measures.verdict import MIXED, SIDES, WORSE, Verdict, verdict_on
+from gcl.measures.verdict import MIXED, WORSE, Verdict
 from gcl.training.gan_losses import SATURATED
 from pipeline.console import announce
+from pipeline.pages.comparison import ComparedMetric, Comparison
 from pipeline.pages.figures import Panel, draw_metrics, draw_samples
 from pipeline.pages.rendering import code, render, text
-from pipeline.pages.runs import Metric, Run, Runs, find_runs, read_metrics
+from pipeline.pages.runs import Run, Runs, find_runs
 from pipeline.variants import seeds
 
 IMAGES = 6
@@ -32,46 +34,22 @@ def compare(params: Params, prepared: Path, translated: Path, run_file: Path, ab
 
     The main setting's first run lies in ``reports``, ``translated`` and ``run_file``, all other runs in ``ablations``.
     """
-    manifest = read_manifest(prepared)
-    runs = find_runs(params, Run(reports, translated, run_file), ablations)
-    metrics = read_metrics(runs)
-    verdicts, shown_metrics = _verdicts(runs, metrics), [metric for metric in metrics if not metric.misleads]
-    compared = _compared(verdicts, shown_metrics)
-    page = _page(params, manifest, runs, metrics, verdicts, compared)
-    panels = [_panel(metric, params.evaluate.seed, metric in compared) for metric in shown_metrics]
+    data = Prepared(prepared)
+    comparison = Comparison(find_runs(params, Run(reports, translated, run_file), ablations))
+    page = _page(params, data.manifest, comparison)
+    panels = [_panel(metric, params.evaluate.seed, metric in comparison.compared) for metric in comparison.shown]
     # A matplotlibrc of the user's must not change the bytes.
     with replaced_folder(reports / "ablation") as pictures, rc_context(rcParamsDefault):
         draw_metrics(panels, pictures / "metrics.png")
-        draw_samples(_strip(runs, prepared, manifest), pictures / "translations.png")
+        draw_samples(_strip(comparison.runs, data), pictures / "translations.png")
     write_whole(reports / "ablation.md", f"{page}\n".encode())
-    write_json(reports / "ablation.json", _means(runs, metrics))
+    write_json(reports / "ablation.json", _means(comparison))
     announce(f"ablation: {reports / 'ablation.md'}")
 
 
-def _verdicts(runs: Runs, metrics: Sequence[Metric]) -> dict[str, Verdict]:
-    """On every variant, by its means over the seeds."""
-    rows = [metric.rows() for metric in metrics]
-    return {variant: verdict_on([of[variant] for of in rows if variant in of]) for variant in runs}
-
-
-def _compared(verdicts: Mapping[str, Verdict], metrics: Sequence[Metric]) -> list[Metric]:
-    """Those that variants are compared by: among failures, a smaller one says nothing about the settings."""
-    if all(verdict.word == WORSE for verdict in verdicts.values()):
-        return []
-    return [metric for metric in metrics if not metric.hopeless]
-
-
-def _page(
-    params: Params,
-    manifest: Manifest,
-    runs: Runs,
-    metrics: Sequence[Metric],
-    verdicts: Mapping[str, Verdict],
-    compared: Sequence[Metric],
-) -> str:
-    known = [metric for metric in metrics if not metric.misleads]
-    main, table = runs[MAIN][0], _table(params, runs, known, verdicts, compared)
-    by_image = [metric for metric in compared if metric.name in main.per_image]
+def _page(params: Params, manifest: Manifest, comparison: Comparison) -> str:
+    main, table = comparison.runs[MAIN][0], _table(params, comparison)
+    by_image = [metric for metric in comparison.compared if metric.name in main.per_image]
     return render(
         "ablation.md.j2",
         params=params,
@@ -81,50 +59,44 @@ def _page(
         seeds=seeds(params),
         header=list(table),
         rows=list(zip(*table.values(), strict=True)),
-        compared=compared,
-        hopeless=[metric.name for metric in known if metric.hopeless],
-        notes={metric.name: metric.note for metric in known if metric.note},
+        compared=comparison.compared,
+        hopeless=[metric.name for metric in comparison.shown if metric.hopeless],
+        metrics=[metric.row for metric in comparison.shown],
+        left_out=[metric.row for metric in comparison.left_out],
         chance=shown(100 * chance_apart(len(seeds(params)))),
         by_image=[metric.name for metric in by_image],
         judged_by_image=any(metric.judged for metric in by_image),
-        left_out=[metric.name for metric in metrics if metric.misleads],
         resamples=RESAMPLES,
         saturated=SATURATED,
         density=shown(main.curves["graph_density"].iloc[-1]) if "graph_density" in main.curves else None,
     )
 
 
-def _table(
-    params: Params,
-    runs: Runs,
-    metrics: Sequence[Metric],
-    verdicts: Mapping[str, Verdict],
-    compared: Sequence[Metric],
-) -> dict[str, list[str]]:
+def _table(params: Params, comparison: Comparison) -> dict[str, list[str]]:
     """Columns by their heads: a cell a variant, then the two yardsticks."""
-    changes = params.ablate.variants
+    runs, verdicts, changes = comparison.runs, comparison.verdicts, params.ablate.variants
     columns = {
         "variant": [*(_label(variant, changes.get(variant, {})) for variant in runs), "untranslated A", "real B"],
         "beside doing nothing": [*(_beside_nothing(verdicts[variant]) for variant in runs), UNKNOWN, UNKNOWN],
     }
-    for metric in metrics:
-        cells = [_cell(metric, variant, params.evaluate.seed, metric in compared) for variant in runs]
-        head = f"`{metric.name}`<br>{SIDES[metric.better]}"
-        columns[head] = [*cells, shown(metric.untranslated), shown(metric.real)]
+    for metric in comparison.shown:
+        cells = [_cell(metric, variant, params.evaluate.seed, metric in comparison.compared) for variant in runs]
+        head = f"`{metric.name}`<br>{SIDES[metric.row['better']]}"
+        columns[head] = [*cells, shown(metric.row["untranslated"]), shown(metric.row["real"])]
     columns["training time"] = [*_times(runs), UNKNOWN, UNKNOWN]
     columns["saturated"] = [*(_saturated(of, seeds(params)) for of in runs.values()), UNKNOWN, UNKNOWN]
     return columns
 
 
-def _means(runs: Runs, metrics: Sequence[Metric]) -> dict[str, dict[str, float]]:
+def _means(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Every variant's metrics, six digits each, for `dvc metrics diff`."""
     return {
         variant: {
             metric.name: rounded(estimate.mean)
-            for metric in metrics
-            if not metric.misleads and (estimate := metric.estimates[variant]) is not None
+            for metric in comparison.shown
+            if (estimate := metric.estimates[variant]) is not None
         }
-        for variant in runs
+        for variant in comparison.runs
     }
 
 
@@ -140,7 +112,7 @@ def _beside_nothing(verdict: Verdict) -> str:
     return f"**{verdict.word}**" if verdict.word == WORSE else verdict.word
 
 
-def _cell(metric: Metric, variant: str, seed: int, compared: bool) -> str:
+def _cell(metric: ComparedMetric, variant: str, seed: int, compared: bool) -> str:
     """Mean and spread over the seeds; below them, where it says something, the difference to the main setting."""
     estimate, main = metric.estimates[variant], metric.estimates[MAIN]
     if estimate is None:
@@ -168,18 +140,17 @@ def _saturated(runs: Sequence[Run], seeds: Sequence[int]) -> str:
     return f"**seed {', '.join(found)}**" if found else "no"
 
 
-def _panel(metric: Metric, seed: int, compared: bool) -> Panel:
-    yardsticks = {"untranslated": metric.untranslated, "real": metric.real}
-    known = [f"{name} {shown(value)}" for name, value in yardsticks.items() if value is not None]
+def _panel(metric: ComparedMetric, seed: int, compared: bool) -> Panel:
+    known = [f"{name} {shown(metric.row[name])}" for name in YARDSTICKS if metric.row[name] is not None]
     return Panel(
-        f"{metric.name}\n{SIDES[metric.better]}\n{', '.join(known)}",
+        f"{metric.name}\n{SIDES[metric.row['better']]}\n{', '.join(known)}",
         _note(metric) if compared else "no intervals: nothing is compared",
         {variant: [] if estimate is None else estimate.by_seed for variant, estimate in metric.estimates.items()},
         {variant: _interval(estimate, seed) if compared else None for variant, estimate in metric.estimates.items()},
     )
 
 
-def _note(metric: Metric) -> str:
+def _note(metric: ComparedMetric) -> str:
     """What :func:`_interval` is."""
     known = [estimate for estimate in metric.estimates.values() if estimate is not None]
     if any(estimate.by_image is not None for estimate in known):
@@ -199,14 +170,14 @@ def _interval(estimate: Estimate | None, seed: int) -> tuple[float, float] | Non
     return None
 
 
-def _strip(runs: Runs, prepared: Path, manifest: Manifest) -> dict[str, list[Path]]:
+def _strip(runs: Runs, data: Prepared) -> dict[str, list[Path]]:
     """The same test images, spread evenly over the test set, through the first run of every variant."""
-    images = list_images(prepared / "testA")
+    images = data.images("testA")
     places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
     inputs = [images[place] for place in places]
     rows = {"input (A)": inputs}
     rows |= {variant: [of[0].translation(path.stem) for path in inputs] for variant, of in runs.items()}
-    return rows | ({"truth (B)": [prepared / "testB" / path.name for path in inputs]} if manifest.paired else {})
+    return rows | ({"truth (B)": [data.truth(path) for path in inputs]} if data.manifest.paired else {})
 
 
 def _spread(estimate: Estimate) -> str:

@@ -1,72 +1,20 @@
 """Stage 4: translated images, testA and testB -> reports/metrics.json, each number beside its yardsticks."""
 
-from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import torch
-from PIL import Image
-
-from gcl.config import MAIN, EvaluateConfig, Params
-from gcl.files import digest, write_json, write_whole
-from gcl.images.decoding import list_images
-from gcl.images.manifest import Manifest, read_manifest
-from gcl.images.masks import CLASSES
-from gcl.images.pixels import to_signed, to_tensor
-from gcl.measures.digits import rounded, shown
-from gcl.measures.matching import check_translations
-from gcl.measures.metrics import (
-    Measurement,
-    frechet_and_kernel,
-    lpips_distances,
-    peak_signal_to_noise,
-    structural_similarity,
-)
-from gcl.measures.overlap import intersection_over_union, mean_over_present
-from gcl.measures.segmenter import WEIGHTS, load_segmenter, segment
-from gcl.measures.verdict import SIDES, Row, verdict_on
+from gcl.config import MAIN, Params
+from gcl.files import write_json, write_whole
+from gcl.images.prepared import Prepared
+from gcl.measures.digits import shown
+from gcl.measures.evaluation import evaluate, per_image
+from gcl.measures.rows import SIDES, Row, yardsticks
+from gcl.measures.verdict import verdict_on
 from pipeline.console import announce
 from pipeline.params import flatten
 from pipeline.running.devices import one_device
 from pipeline.tracking.run import Run, run_identity, saved_run, tracked
-
-DIRECTION = {
-    "fid": "lower",
-    "kid": "lower",
-    "lpips": "lower",
-    "psnr": "higher",
-    "ssim": "higher",
-    "iou": "higher",
-}
-"""Which way a metric is better, by the first part of its name; :func:`_better` knows the exception."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A metric of the translations beside the same metric of two yardsticks, None where it makes no sense.
-
-    ``untranslated`` puts testA in the translations' place. ``real`` puts real images of B there: the training images
-    for metrics of sets, the test images for those of the segmenter.
-    """
-
-    measurement: Measurement
-    untranslated: float | None = None
-    real: float | None = None
-
-
-def evaluate(config: EvaluateConfig, prepared: Path, translated: Path, device: str) -> list[Result]:
-    """All metrics that can be known for this data set; UserError, at once, for translations that do not match it."""
-    manifest = read_manifest(prepared)
-    check_translations(translated, manifest.splits["testA"])
-    results = _set_metrics(config, prepared, translated, device)
-    results += _pair_metrics(config, manifest, prepared, translated, device)
-    if manifest.masks:
-        results += _segmentation(prepared, translated, device)
-    return results
 
 
 def run_evaluation(
@@ -83,26 +31,26 @@ def run_evaluation(
     All of it is logged to the training's MLflow run that ``run_file`` keeps, or to a new one called ``run_name``; to
     none without either. The verdict is told last.
     """
-    manifest, device = read_manifest(prepared), one_device(params.train.accelerator).type
-    results = evaluate(params.evaluate, prepared, translated, device)
-    rows = [_row(result) for result in results]
+    data, device = Prepared(prepared), one_device(params.train.accelerator).type
+    results = evaluate(params.evaluate, data, translated, device)
+    rows = [result.row for result in results]
     verdict = verdict_on(rows)
-    numbers, yardsticks = {row["name"]: row["value"] for row in rows}, _yardsticks(rows)
+    numbers, beside = {row["name"]: row["value"] for row in rows}, yardsticks(rows)
     reports.mkdir(parents=True, exist_ok=True)
     write_json(reports / "metrics.json", numbers)
-    write_json(reports / "yardsticks.json", yardsticks)
+    write_json(reports / "yardsticks.json", beside)
     write_json(reports / "evaluation.json", rows)
     write_whole(reports / "per_image.csv", per_image(results).to_csv(float_format="%.6g").encode())
     if run_file is not None or run_name is not None:
-        identity = run_identity(params, manifest, variant)
+        identity = run_identity(params, data.manifest, variant)
         with _run(identity, run_file, run_name) as run:
             run.set_tags({"evaluate.features": params.evaluate.features, "verdict": verdict.word})
-            run.log_metrics(numbers | flatten(yardsticks), params.train.steps if run_name is None else 0)
+            run.log_metrics(numbers | flatten(beside), params.train.steps if run_name is None else 0)
             for name in ("metrics.json", "yardsticks.json", "evaluation.json", "per_image.csv"):
                 run.log_file(reports / name, "evaluation")
     for row in rows:
         announce(_line(row))
-    for warning in manifest.warnings:
+    for warning in data.manifest.warnings:
         announce(f"WARNING: {warning}")
     announce(verdict.sentence)
 
@@ -115,101 +63,6 @@ def _run(identity: dict[str, Any], run_file: Path | None, name: str | None) -> A
     return tracked({**identity, "name": name, "tags": tags})
 
 
-def per_image(results: Iterable[Result]) -> pd.DataFrame:
-    """One row a test image, one column a metric that is known by image."""
-    columns = {
-        result.measurement.name: result.measurement.per_image
-        for result in results
-        if result.measurement.per_image is not None
-    }
-    return pd.DataFrame(columns).rename_axis("image").sort_index()
-
-
-def _set_metrics(config: EvaluateConfig, prepared: Path, translated: Path, device: str) -> list[Result]:
-    """FID and KID against testB; all three on images of one size, or they could not be compared."""
-    folders = [translated, prepared / "testA", prepared / "trainB"]
-
-    def against_test_b(folder: Path) -> tuple[Measurement, Measurement]:
-        weights, reference = config.inception_weights, prepared / "testB"
-        return frechet_and_kernel(
-            folder, reference, config.features, weights, config.batch_size, config.seed, device, alike=folders
-        )
-
-    outputs, untranslated = against_test_b(translated), against_test_b(prepared / "testA")
-    one_image = len(list_images(prepared / "trainB")) < 2
-    real = (None, None) if one_image else [measurement.value for measurement in against_test_b(prepared / "trainB")]
-    return [Result(*row) for row in zip(outputs, [other.value for other in untranslated], real, strict=True)]
-
-
-def _pair_metrics(
-    config: EvaluateConfig, manifest: Manifest, prepared: Path, translated: Path, device: str
-) -> list[Result]:
-    """LPIPS to the input and, where testB is the true translation of testA, LPIPS, PSNR and SSIM to the truth."""
-    source, truth = prepared / "testA", prepared / "testB"
-
-    def lpips(first: Path, second: Path, to: str) -> Measurement:
-        return _named(lpips_distances(first, second, config.features, config.alexnet_weights, device), to)
-
-    results = [Result(lpips(translated, source, "to_input"), untranslated=0.0)]
-    if manifest.paired:
-        results.append(Result(lpips(translated, truth, "to_truth"), lpips(source, truth, "to_truth").value))
-        for metric in (peak_signal_to_noise, structural_similarity):
-            results.append(Result(_named(metric(translated, truth), "to_truth"), metric(source, truth).value))
-    return results
-
-
-def _segmentation(prepared: Path, translated: Path, device: str) -> list[Result]:
-    """IoU between the classes seen in the outputs and the INPUT's mask: did the content survive?
-
-    The Cityscapes protocol in miniature: the segmenter knows nothing but real images of domain B.
-    """
-    network = load_segmenter().to(device)
-    masks = [np.asarray(Image.open(path)) for path in list_images(prepared / "masks")]
-
-    def overlaps(folder: Path) -> list[float | None]:
-        images = (to_signed(to_tensor(path)).unsqueeze(0).to(device) for path in list_images(folder))
-        predicted = (segment(network, image)[0].cpu().numpy() for image in images)
-        return intersection_over_union(predicted, masks, len(CLASSES))
-
-    outputs, untranslated, real = (overlaps(folder) for folder in (translated, prepared / "testA", prepared / "testB"))
-    animal = CLASSES.index("animal")
-    choices = {"iou_mean": mean_over_present, "iou_animal": lambda values: values[animal] or 0.0}
-    library = f"bundled segmenter, sha256 {digest(WEIGHTS)}"
-    return [
-        Result(
-            Measurement(name, choose(outputs), library, f"torch {torch.__version__}", len(masks), len(masks)),
-            choose(untranslated),
-            choose(real),
-        )
-        for name, choose in choices.items()
-    ]
-
-
-def _named(measurement: Measurement, to: str) -> Measurement:
-    return replace(measurement, name=f"{measurement.name}_{to}")
-
-
-def _row(result: Result) -> dict[str, Any]:
-    """One number with everything that stands beside it."""
-    row = asdict(result.measurement)
-    del row["per_image"]
-    yardsticks = {"untranslated": rounded(result.untranslated), "real": rounded(result.real)}
-    return {**row, "value": rounded(result.measurement.value), **yardsticks, "better": _better(row["name"])}
-
-
-def _better(name: str) -> str:
-    # The untouched input is closest to itself, and a translation has to leave it: neither side is the better one.
-    return "neither" if name.endswith("_to_input") else DIRECTION[name.split("_")[0]]
-
-
-def _yardsticks(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Those of every metric by their own names, for `dvc metrics` and MLflow."""
-    return {
-        yardstick: {row["name"]: row[yardstick] for row in rows if row[yardstick] is not None}
-        for yardstick in ("untranslated", "real")
-    }
-
-
 def _line(row: Row) -> str:
-    yardsticks = f"untranslated {shown(row['untranslated']):>9}   real {shown(row['real']):>9}"
-    return f"{row['name']:22} {shown(row['value']):>9}   {yardsticks}   ({SIDES[row['better']]})"
+    beside = f"untranslated {shown(row['untranslated']):>9}   real {shown(row['real']):>9}"
+    return f"{row['name']:22} {shown(row['value']):>9}   {beside}   ({SIDES[row['better']]})"

@@ -1,6 +1,5 @@
 """Stage 5: what the other stages left -> reports/report.md and its figures. Same inputs, same bytes."""
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ from gcl.files import replaced_folder, write_whole
 from gcl.images.decoding import list_images
 from gcl.images.manifest import Manifest, read_manifest
 from gcl.images.pixels import to_signed, to_tensor
-from gcl.measures.verdict import SIDES, verdict_on
+from gcl.measures.rows import SIDES, read_rows
+from gcl.measures.verdict import verdict_on
 from gcl.networks.checkpoints import load_weights, read_description
 from gcl.networks.encoders import load_encoder
+from gcl.training.gan_losses import SATURATED
 from pipeline.console import announce
 from pipeline.pages.figures import draw_curves, draw_graph, draw_samples
 from pipeline.pages.graph_statistics import GraphStatistics, statistics_of
@@ -38,7 +39,7 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
     if "method" not in description:
         raise UserError(f"{model}: this model was not trained here, so there is no training to report; run: gcl train")
     curves = pd.read_csv(existing(reports / "curves.csv", "gcl train"))
-    results = json.loads(existing(reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8"))
+    results = read_rows(existing(reports / "evaluation.json", "gcl evaluate"))
     graph = GraphConfig.model_validate(description["graph"]) if "graph" in description else None
     inputs = list_images(prepared / "testA")
     graph_statistics = {}
@@ -59,6 +60,7 @@ def write_report(params: Params, prepared: Path, model: Path, translated: Path, 
         counts=manifest.counts(),
         last=curves.iloc[-1].to_dict(),
         lowest_discriminator=curves["discriminator"].min(),
+        saturated=SATURATED,
         results=results,
         verdict=verdict_on(results),
         sides=SIDES,

@@ -1,0 +1,42 @@
+"""What the metrics of one evaluation share: the data, the features, and whatever would otherwise be measured twice."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gcl.config import EvaluateConfig
+from gcl.images.prepared import Prepared
+from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures
+from gcl.measures.feature_sets import FEATURE_SETS
+
+Measured = TypeVar("Measured")
+
+
+class Context:
+    """One evaluation of the folder ``translated``, which holds the translations of testA of ``prepared``.
+
+    Networks are loaded when a metric first asks for them, and once.
+    """
+
+    def __init__(self, config: EvaluateConfig, prepared: Prepared, translated: Path, device: str):
+        self.config, self.prepared, self.translated, self.device = config, prepared, translated, device
+        self.features = FEATURE_SETS[config.features]
+        self._kept: dict[Any, Any] = {}
+
+    @cached_property
+    def pooled(self) -> PooledFeatures:
+        """The features of metrics of sets; WeightsUnavailable where their weights are missing."""
+        return self.features.pooled(self.config)
+
+    @cached_property
+    def perceptual(self) -> PerceptualDistance:
+        """The distance of metrics of pairs; WeightsUnavailable where its weights are missing."""
+        return self.features.perceptual(self.config)
+
+    def once(self, measure: Callable[["Context", Path], Measured], images: Path) -> Measured:
+        """``measure(self, images)``, for several metrics that are parts of it: measured when the first one asks."""
+        key = measure, images
+        if key not in self._kept:
+            self._kept[key] = measure(self, images)
+        return self._kept[key]

@@ -1,0 +1,89 @@
+"""All metrics of a folder of translations, each beside what doing nothing and what real images would score."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from gcl.config import EvaluateConfig
+from gcl.images.prepared import Prepared
+from gcl.measures.context import Context
+from gcl.measures.digits import rounded
+from gcl.measures.matching import check_translations
+from gcl.measures.measurement import Measurement
+from gcl.measures.metrics import METRICS, Metric
+from gcl.measures.rows import Row
+
+
+@dataclass(frozen=True)
+class Result:
+    """A metric of the translations beside the same metric of two yardsticks, None where it makes no sense.
+
+    ``name`` and ``scope`` are those of the features it was measured on.
+    """
+
+    metric: Metric
+    name: str
+    measurement: Measurement
+    untranslated: float | None
+    real: float | None
+    scope: str | None
+
+    @property
+    def row(self) -> Row:
+        """Its row of evaluation.json, six digits of each number."""
+        measured = {key: value for key, value in asdict(self.measurement).items() if key != "per_image"}
+        return {
+            "name": self.name,
+            **measured,
+            "value": rounded(self.measurement.value),
+            "untranslated": rounded(self.untranslated),
+            "real": rounded(self.real),
+            "better": self.metric.better,
+            "compares": self.metric.compares,
+            "meaning": self.metric.meaning,
+            "misleads": self.metric.misleads,
+            "real_images": self.metric.real,
+            "scope": self.scope,
+        }
+
+
+def evaluate(config: EvaluateConfig, prepared: Prepared, translated: Path, device: str) -> list[Result]:
+    """All metrics that can be known for this data set; UserError, at once, for translations that do not match it."""
+    manifest = prepared.manifest
+    check_translations(translated, manifest.splits["testA"])
+    context = Context(config, prepared, translated, device)
+    return [_result(metric, context) for metric in METRICS if metric.known_for(manifest)]
+
+
+def per_image(results: Iterable[Result]) -> pd.DataFrame:
+    """One row per test image, one column per metric that is known by image."""
+    columns = {
+        result.name: result.measurement.per_image for result in results if result.measurement.per_image is not None
+    }
+    return pd.DataFrame(columns).rename_axis("image").sort_index()
+
+
+def _result(metric: Metric, context: Context) -> Result:
+    return Result(
+        metric,
+        metric.name_on(context.features),
+        metric.measure(context, context.translated),
+        _untranslated(metric, context),
+        _real(metric, context),
+        context.features.scope if metric.on else None,
+    )
+
+
+def _untranslated(metric: Metric, context: Context) -> float | None:
+    if metric.untranslated is not None:
+        return metric.untranslated
+    return metric.measure(context, context.prepared.split("testA")).value
+
+
+def _real(metric: Metric, context: Context) -> float | None:
+    # One image is no set.
+    if metric.real is None or (metric.compares == "sets" and len(context.prepared.images(metric.real)) < 2):
+        return None
+    return metric.measure(context, context.prepared.split(metric.real)).value
