@@ -79,6 +79,7 @@ class GraphConfig(Section):
     embedding: Width
     adjacency: Adjacency
     threshold: Annotated[Real, Field(ge=-1, le=1)]
+    convolution: str
     hops: Annotated[Whole, Field(ge=0, le=16)]
     pooling: bool
     levels: Annotated[Whole, Field(ge=1, le=3)]

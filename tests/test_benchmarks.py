@@ -1,4 +1,4 @@
-"""What `gcl bench` measures is what it says: equal losses, countable convolutions, fair turns, sums that add up."""
+"""What `gcl bench` measures is what it says: countable convolutions, fair turns, sums that add up."""
 
 import json
 from collections import Counter
@@ -9,8 +9,6 @@ import torch
 from typer.testing import CliRunner
 
 from gcl.config import MAIN
-from gcl.contrast.graph import StackedLinear
-from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.images.prepared import Prepared
 from gcl.training.building import build_trainer
 from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
@@ -19,7 +17,6 @@ from pipeline.benchmarks.convolutions import bare, record_convolutions
 from pipeline.benchmarks.estimate import Costs, image_counts, stage_times, total
 from pipeline.benchmarks.graph_loss import Cost, GraphLossCall, Size
 from pipeline.benchmarks.settings import published
-from pipeline.benchmarks.sparse_graph_loss import SparseGraphContrastiveLoss
 from pipeline.cli import app
 from pipeline.params import parse_params
 from pipeline.running.code import stages
@@ -39,44 +36,8 @@ def tiny(settings):
     return parse_params(settings, "params.yaml")
 
 
-def test_the_sparse_graph_loss_equals_the_dense_one():
-    """With the same seed, and so the same weights: the loss and every gradient."""
-    torch.manual_seed(0)
-    inputs, outputs = ([torch.randn(2, channels, 8, 8) for channels in (8, 12)] for _ in range(2))
-    ids = [torch.stack([torch.randperm(64)[:48] for _ in range(2)]) for _ in inputs]
-    values, gradients = [], []
-    for kind in (GraphContrastiveLoss, SparseGraphContrastiveLoss):
-        torch.manual_seed(0)
-        loss = kind([8, 12], patches=48, embedding=16)
-        with torch.no_grad():
-            # The published initialisation is so small that the scores of the pooling would hardly differ.
-            for name, parameter in loss.named_parameters():
-                parameter.mul_(15)
-                if name.endswith("bias"):
-                    parameter.add_(torch.linspace(-0.5, 0.5, parameter.shape[-1]))
-        variables = [features.clone().requires_grad_() for features in outputs]
-        value, graphs = loss(inputs, variables, ids)
-        value.backward()
-        assert 0.1 < graphs[0].density < 0.9
-        learning = [*loss.embed.parameters(), *loss.scorers.parameters()]
-        convolutions = [gradient for gnn in (loss.gnn, *loss.pool_gnns) for gradient in stacked_gradients(gnn)]
-        values.append(value)
-        gradients.append([variable.grad for variable in (*variables, *learning)] + convolutions)
-    torch.testing.assert_close(*values, atol=1e-5, rtol=0)
-    for found, expected in zip(*gradients, strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
-
-
-def stacked_gradients(gnn):
-    """Of weights and biases, as the dense loss holds them."""
-    if isinstance(gnn, StackedLinear):
-        return gnn.weight.grad, gnn.bias.grad
-    weights = [torch.cat([hop.weight.grad for hop in convolution.lins], dim=1) for convolution in gnn]
-    return torch.stack(weights), torch.stack([convolution.bias.grad for convolution in gnn])
-
-
 def test_feature_maps_have_a_position_for_every_patch():
-    call = GraphLossCall("dense", Size(2500, 1), CPU)
+    call = GraphLossCall("tag", Size(2500, 1), CPU)
     assert [tuple(features.shape[1:]) for features in call.inputs] == [(256, 64, 64), (512, 50, 50), (512, 50, 50)]
 
 
@@ -191,10 +152,12 @@ def test_the_json_has_everything(small_benchmark, tmp_path):
     results = small_benchmark("graph-loss", "step", "translation", "evaluation")
     assert set(results) == {"machine", "graph-loss", "step", "translation", "evaluation"}
     assert {"device", "name", "threads", "versions"} <= set(results["machine"])
-    row, plain = results["graph-loss"]
-    assert {"patches", "batch", "density", "dense", "sparse", "sparse_to_dense"} == set(row)
+    assert [*results["graph-loss"]["convolutions"]] == ["tag", "TAGConv", "GCNConv", "SAGEConv", "GATv2Conv"]
+    assert results["graph-loss"]["convolutions"]["tag"]["ratio"] == 1
+    row, plain = results["graph-loss"]["sizes"]
+    assert {"patches", "batch", "density", "tag", "TAGConv", "ratio"} == set(row)
     assert set(plain) - set(row) == {"plain_process"}
-    assert set(row["dense"]) == {"seconds", "fastest", "slowest", "repeats", "memory"}
+    assert set(row["tag"]) == {"seconds", "fastest", "slowest", "repeats", "memory"}
     measured = results["step"]["published"]
     assert list(measured["parts"]) == ["data", "generator", "discriminator", "encoder", "graph loss", "optimiser"]
     assert measured["convolutions"]["step_to_convolutions"] > 0

@@ -1,21 +1,21 @@
-"""The dense graph operations against PyG's sparse ones and against their definitions."""
+"""Adjacency, propagation and pooling against their definitions."""
+
+from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch_geometric.nn import TAGConv
-from torch_geometric.utils import dense_to_sparse
 
+from gcl.config import Adjacency
 from gcl.contrast.graph import (
-    StackedLinear,
-    choose,
-    convolve,
+    ADJACENCIES,
     density,
-    gate,
     identity_adjacency,
+    pool,
     propagation_matrix,
     similarity_adjacency,
+    topk,
     two_hop_adjacency,
 )
 
@@ -26,29 +26,9 @@ def random_graphs(batch=3, nodes=12, channels=8, threshold=0.2):
     return embeddings, similarity_adjacency(embeddings, threshold)
 
 
-@pytest.mark.parametrize("hops", [0, 1, 2, 3])
-def test_dense_tagcn_equals_pyg_on_a_batch_of_different_graphs(hops):
-    """Two convolutions, of three graphs each; PyG normalises the edges by itself."""
-    nodes, adjacency = random_graphs(batch=6)
-    adjacency[1, 3, :] = adjacency[1, :, 3] = 0  # a node without any edge
-    convolutions = [TAGConv(8, 5, K=hops) for _ in range(2)]
-    expected = [
-        sparse(of_sparse.flatten(0, 1), *dense_to_sparse(graphs)).view(3, 12, 5)  # (B*N, C) -> (B, N, C)
-        for sparse, of_sparse, graphs in zip(
-            convolutions, nodes.chunk(2), (adjacency + torch.eye(12)).chunk(2), strict=True
-        )
-    ]
-    weights = torch.stack([torch.cat([hop.weight for hop in sparse.lins], dim=1) for sparse in convolutions])
-    biases = torch.stack([sparse.bias for sparse in convolutions])
-    found = convolve(nodes, propagation_matrix(adjacency), weights, biases)
-    torch.testing.assert_close(found, torch.cat(expected), atol=1e-6, rtol=0)
-
-
-def test_images_of_a_batch_never_meet():
-    nodes, adjacency = random_graphs()
-    matrices, weights, biases = propagation_matrix(adjacency), torch.randn(1, 5, 3 * 8), torch.randn(1, 5)
-    alone = torch.cat([convolve(nodes[i : i + 1], matrices[i : i + 1], weights, biases) for i in range(3)])
-    torch.testing.assert_close(convolve(nodes, matrices, weights, biases), alone, atol=1e-6, rtol=0)
+def test_the_names_of_adjacencies_are_those_of_the_parameters():
+    """The parameters are checked without importing torch, so the names stand there too."""
+    assert get_args(Adjacency) == tuple(ADJACENCIES)
 
 
 def test_propagation_by_hand():
@@ -94,20 +74,10 @@ def test_pooling_keeps_the_best_and_scales_by_the_score():
     nodes, _ = random_graphs(batch=6)
     layers = [nn.Linear(8, 1) for _ in range(2)]
     weights, biases = (torch.stack([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
-    scores, kept = choose(nodes, weights, biases, 4)
+    scores, kept = topk(nodes, weights, biases, 4)
     for graph in range(6):
         everything = torch.sigmoid(layers[graph // 3](nodes[graph])).squeeze(-1)
         best = everything.argsort(descending=True)[:4]
         assert kept[graph].tolist() == best.tolist()
         expected = nodes[graph, best] * everything[best, None]
-        torch.testing.assert_close(gate(nodes, scores, kept)[graph], expected)
-
-
-@pytest.mark.parametrize("layers", [[0, 1, 2], [0, 2], [1], [2, 0, 1]])
-def test_some_of_the_stacked_linear_layers(layers):
-    stacked = StackedLinear(3, 4, 2)
-    torch.nn.init.normal_(stacked.bias)
-    weights, biases = stacked.of(layers)
-    assert weights.tolist() == [stacked.weight[layer].tolist() for layer in layers]
-    assert biases.tolist() == [stacked.bias[layer].tolist() for layer in layers]
-    assert (weights is stacked.weight) == (layers == [0, 1, 2])  # as they are, where all are asked for
+        torch.testing.assert_close(pool(nodes, scores, kept)[graph], expected)

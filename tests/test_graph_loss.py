@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from gcl.contrast.graph import similarity_adjacency
-from gcl.contrast.graph_loss import GraphContrastiveLoss, info_nce
+from gcl.contrast.graph_loss import GraphContrastiveLoss
+from gcl.contrast.graph_pair import info_nce
 from gcl.contrast.patch_nce import PatchNCE
 from gcl.contrast.patches import draw_patches, gather_patches
 from gcl.training.gan_losses import discriminator_loss, generator_loss

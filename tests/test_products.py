@@ -1,10 +1,10 @@
 """Products against torch's own, in float64: both ways of computing them, and the gradients of whatever learns."""
 
-import gcl.products
 import pytest
 import torch
 import torch.nn.functional as F
 
+from gcl.contrast import products
 from gcl.contrast.products import batched_product, linear
 
 SIZES = {"large": (2, 300, 256, 256), "small": (2, 30, 16, 8)}
@@ -49,7 +49,7 @@ def one_way(request, monkeypatch):
     """Both ways, whatever the processor."""
     if request.param == "oneDNN" and not torch.backends.mkldnn.is_available():
         pytest.skip("this build of PyTorch has no oneDNN")
-    monkeypatch.setattr(gcl.products, "_suits_onednn", lambda *_: request.param == "oneDNN")
+    monkeypatch.setattr(products, "_suits_onednn", lambda *_: request.param == "oneDNN")
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_similarities_are_symmetric_bit_for_bit(count):
 @pytest.fixture
 def columns(monkeypatch):
     """Those of every product that oneDNN is given."""
-    given, product = [], gcl.products._product
-    monkeypatch.setattr(gcl.products, "_product", lambda *operands: given.append(operands[1]) or product(*operands))
+    given, product = [], products._product
+    monkeypatch.setattr(products, "_product", lambda *operands: given.append(operands[1]) or product(*operands))
     return given
 
 
@@ -144,7 +144,7 @@ class TestOneDNN:
 
     @pytest.fixture(autouse=True)
     def always(self, monkeypatch):
-        monkeypatch.setattr(gcl.products, "_suits_onednn", lambda *_: True)
+        monkeypatch.setattr(products, "_suits_onednn", lambda *_: True)
 
     @pytest.mark.parametrize("product", EVERYTHING)
     def test_its_columns_lie_in_one_piece(self, product, columns):

@@ -90,6 +90,9 @@ def test_photographs_of_any_shape_run_through_all_stages(experiment, graph, told
     assert (rows["fid_small"]["images"], rows["fid_small"]["reference"]) == (3, 2)
     report = (folder / "reports/report.md").read_text()
     assert told in report and "and images of B" in report and "unrelated" not in report
+    # A graph without edges falls apart into its 16 nodes.
+    assert ("connected components" in report) == (graph.get("weight", 1) > 0)
+    assert ("| 0 | 0 | 16 | 0 |" in report) == (graph.get("adjacency") == "identity")
     assert ("kept" in report) == (graph.get("pooling", True) and graph.get("weight", 1) > 0)
     if pictures:
         assert {path.name for path in (folder / "reports/figures").glob("*.png")} == pictures

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gcl.config import CutConfig, GraphConfig, Params, SrcConfig
+from gcl.contrast.convolutions import check_convolution
 from gcl.errors import UserError
 from gcl.networks.encoders import check_encoder
 from gcl.networks.plans import last_generator_layer
@@ -53,7 +54,7 @@ def build_graph_loss(config: GraphConfig, channels: Sequence[int]) -> GraphContr
     from gcl.contrast.graph_loss import GraphContrastiveLoss
 
     levels = config.levels if config.pooling else 0
-    names = ("patches", "embedding", "hops", "threshold", "adjacency", "keep", "temperature")
+    names = ("patches", "embedding", "hops", "threshold", "adjacency", "keep", "temperature", "convolution")
     arguments = {name: getattr(config, name) for name in names}
     return GraphContrastiveLoss(channels, **arguments, level_weights=config.level_weights[: 1 + levels])
 
@@ -105,6 +106,7 @@ def _on_own_features(
 
 def _check_graph_contrast(params: Params) -> None:
     check_encoder(params.encoder.name, params.encoder.layers)
+    check_convolution(params.graph.convolution, params.graph.hops, params.graph.embedding)
 
 
 def _check_generator_layers(section: str, params: Params) -> None:

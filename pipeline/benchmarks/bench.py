@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from gcl.config import Params
 from gcl.errors import UserError
@@ -34,10 +34,10 @@ BUSY = 0.5
 
 
 def bench(params: Params, parts: Sequence[str], output: Path | None) -> None:
-    """Measures ``parts``, shows a table of each and writes all numbers to the JSON file ``output``."""
+    """Measures ``parts``, shows tables of each and writes all numbers to the JSON file ``output``."""
     device = one_device(params.train.accelerator)
     settings = {"params.yaml": params, "published": published(params)}
-    measurements: dict[str, tuple[Callable[[], object], Callable[..., Table]]] = {
+    measurements: dict[str, tuple[Callable[[], object], Callable[..., RenderableType]]] = {
         "graph-loss": (lambda: measure_graph_loss(device), graph_loss_table),
         "step": (lambda: {name: measure_step(setting) for name, setting in settings.items()}, step_table),
         "translation": (

@@ -1,4 +1,4 @@
-"""The graph loss, forward and backward, beside the same loss over lists of edges: seconds and peak memory by size."""
+"""The graph loss, forward and backward, beside the same loss over PyG's lists of edges: seconds and memory by size."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from gcl.contrast.graph_loss import GraphContrastiveLoss
 from pipeline.benchmarks.memory import free_memory, in_new_process, memory_rise
-from pipeline.benchmarks.sparse_graph_loss import SparseGraphContrastiveLoss
 from pipeline.benchmarks.timing import interleaved, seconds_of
 
 LAYERS = ((256, 64), (512, 32), (512, 32))
@@ -21,7 +20,11 @@ SHARED = 0.6
 """How much all positions have in common: nearly all possible edges are then there, as at the published threshold."""
 
 PATCHES, BATCHES = (64, 256, 1024, 4096), (1, 4, 16)
-LOSSES = {"dense": GraphContrastiveLoss, "sparse": SparseGraphContrastiveLoss}
+DENSE, SPARSE = "tag", "TAGConv"
+"""The same convolution twice: of this project, and of torch-geometric."""
+
+CONVOLUTIONS = (DENSE, SPARSE, "GCNConv", "SAGEConv", "GATv2Conv")
+"""Compared at the published size."""
 
 LIMIT = 10.0
 """Seconds: a call that would take longer is left out."""
@@ -70,16 +73,17 @@ class Cost:
 
 
 class GraphLossCall:
-    """One forward and backward pass of the published graph loss, ``dense`` or ``sparse``, on drawn features.
+    """One forward and backward pass of the published graph loss, with any graph convolution, on drawn features.
 
     Feature maps are those of 256 pixels, enlarged where they have fewer positions than there are patches.
     """
 
-    def __init__(self, name: str, size: Size, device: torch.device):
+    def __init__(self, convolution: str, size: Size, device: torch.device):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.loss = LOSSES[name]([channels for channels, _ in LAYERS], patches=size.patches).to(device)
             self.inputs, self.outputs = ([_features(*layer, size, device) for layer in LAYERS] for _ in range(2))
+            channels = [channels for channels, _ in LAYERS]
+            self.loss = GraphContrastiveLoss(channels, size.patches, convolution=convolution).to(device)
         for features in self.outputs:
             features.requires_grad_()
         self.density = math.nan
@@ -91,11 +95,22 @@ class GraphLossCall:
         return torch.autograd.grad(loss, [*self.outputs, *self.loss.parameters()])
 
 
-def measure_graph_loss(device: torch.device) -> list[dict[str, object]]:
-    """A row a size, from small to large; what is too slow or too large says so in the place of its numbers.
+def measure_graph_loss(device: torch.device) -> dict[str, object]:
+    """By size with both forms of the published convolution, and by convolution at the published size."""
+    return {"sizes": _by_size(device), "convolutions": _by_convolution(device)}
 
-    On a CPU the last row is the published size in a process that gives freed memory back, as Python does by itself: the
-    sparse loss allocates many large tensors, and takes several times as long there.
+
+def _by_convolution(device: torch.device) -> dict[str, dict[str, float]]:
+    calls = {name: GraphLossCall(name, PUBLISHED, device) for name in CONVOLUTIONS}
+    timings = interleaved(calls, device, BUDGET)
+    return {name: {**timing.read(), "ratio": timing.ratio(timings[DENSE])} for name, timing in timings.items()}
+
+
+def _by_size(device: torch.device) -> list[dict[str, object]]:
+    """A row per size, from small to large; what is too slow or too large says so instead of its numbers.
+
+    On a CPU the last row is the published size in a process that gives freed memory back, as Python does by itself:
+    lists of edges allocate many large tensors, and take several times as long there.
     """
     sizes = sorted((Size(patches, batch) for patches in PATCHES for batch in BATCHES), key=lambda size: size.pairs)
     known: dict[str, Cost] = {}
@@ -110,18 +125,18 @@ def _plain_row(device: torch.device) -> dict[str, object]:
 
 def _rows(sizes: list[Size], known: dict[str, Cost], device: torch.device) -> Iterator[dict[str, object]]:
     for size in sizes:
-        obstacles = {name: known[name].obstacle(size, device) if name in known else None for name in LOSSES}
+        obstacles = {name: known[name].obstacle(size, device) if name in known else None for name in (DENSE, SPARSE)}
         memory: dict[str, int | None] = {}
-        for name in LOSSES:
+        for name in (DENSE, SPARSE):
             if obstacles[name] is None:
                 memory[name], obstacles[name] = _memory(name, size, device)
-        calls = {name: GraphLossCall(name, size, device) for name in LOSSES if obstacles[name] is None}
+        calls = {name: GraphLossCall(name, size, device) for name in (DENSE, SPARSE) if obstacles[name] is None}
         timings = interleaved(calls, device, BUDGET) if calls else {}
         known |= {name: Cost(size, timing.seconds, memory[name]) for name, timing in timings.items()}
         row = {name: {**timing.read(), "memory": memory[name]} for name, timing in timings.items()}
         row |= {name: {"skipped": obstacle} for name, obstacle in obstacles.items() if obstacle is not None}
-        if len(timings) == len(LOSSES):
-            row["sparse_to_dense"] = timings["sparse"].ratio(timings["dense"])
+        if len(timings) == 2:
+            row["ratio"] = timings[SPARSE].ratio(timings[DENSE])
         if calls:
             row["density"] = float(next(iter(calls.values())).density)
         yield {**asdict(size), **row}

@@ -3,23 +3,37 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from gcl.measures.digits import UNKNOWN, shown
 from pipeline.benchmarks.estimate import StageTime, total
+from pipeline.benchmarks.graph_loss import DENSE, SPARSE
 
 Numbers = Mapping[str, Any]
 
 
-def graph_loss_table(rows: Iterable[Numbers]) -> Table:
-    """A row a size; peaks are those of processes that give freed memory back, as the last row's does."""
-    columns = ("patches", "batch", "dense", "PyG sparse", "ratio", "dense, peak", "PyG sparse, peak")
+def graph_loss_table(measured: Numbers) -> RenderableType:
+    """Two tables: by size, and by convolution at the published size."""
+    return Group(_by_size(measured["sizes"]), _by_convolution(measured["convolutions"]))
+
+
+def _by_size(rows: Iterable[Numbers]) -> Table:
+    """A row per size; peaks are those of processes that give freed memory back, as the last row's does."""
+    columns = ("patches", "batch", DENSE, f"PyG's {SPARSE}", "ratio", f"{DENSE}, peak", f"PyG's {SPARSE}, peak")
     table = _table("graph loss, forward and backward, published setting", *columns)
     for row in rows:
-        seconds = [_seconds(row[name]) for name in ("dense", "sparse")]
-        memory = [_mebibytes(row[name].get("memory")) for name in ("dense", "sparse")]
+        seconds = [_seconds(row[name]) for name in (DENSE, SPARSE)]
+        memory = [_mebibytes(row[name].get("memory")) for name in (DENSE, SPARSE)]
         patches = f"{row['patches']}, in a plain process" if "plain_process" in row else str(row["patches"])
-        table.add_row(patches, str(row["batch"]), *seconds, shown(row.get("sparse_to_dense")), *memory)
+        table.add_row(patches, str(row["batch"]), *seconds, shown(row.get("ratio")), *memory)
+    return table
+
+
+def _by_convolution(convolutions: Mapping[str, Numbers]) -> Table:
+    table = _table("the published size with other graph convolutions", "graph.convolution", "time", "ratio")
+    for name, timing in convolutions.items():
+        table.add_row(name, _seconds(timing), shown(timing["ratio"]))
     return table
 
 

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from gcl.contrast.graph_loss import GraphContrastiveLoss, PatchGraph
-from gcl.images.pixels import to_signed, to_tensor
+from gcl.contrast.patch_graph import PatchGraph
+from gcl.images.pixels import to_tensor
 
 INCHES, DOTS = 1.25, 120
 """Of one thumbnail: its side, and dots an inch."""
@@ -106,18 +105,14 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set_axisbelow(True)
 
 
-@torch.no_grad()
-def draw_graph(encoder: torch.nn.Module, loss: GraphContrastiveLoss, pair: Sequence[Path], target: Path) -> None:
-    """The graph of the last encoder layer for one input and its translation (two files).
+def draw_graph(graph: PatchGraph, pair: Sequence[Path], target: Path) -> None:
+    """The ``graph`` of one input on the files of the input and its translation.
 
     From the left: the input with the patch nearest to its middle, and that patch's neighbours; the same places on the
     translation; and the nodes that each pooling level kept.
     """
     images = [to_tensor(path) for path in pair]
-    features = [encoder(to_signed(image).unsqueeze(0)) for image in images]
-    _, graphs = loss(*features)
-    graph, shape = graphs[-1], features[0][-1].shape[-2:]
-    places = _pixel_places(graph.ids[0], shape, images[0].shape[-2:])  # (N, 2), x and y
+    places = _pixel_places(graph, images[0].shape[-2:])  # (N, 2), x and y
     middle = np.array(images[0].shape[:0:-1]) / 2
     chosen = int(np.linalg.norm(places - middle, axis=1).argmin())
 
@@ -158,12 +153,12 @@ def _draw_kept(axes: Axes, places: np.ndarray, graph: PatchGraph) -> None:
     axes.set_xlabel(f"{len(places)} nodes -> {counts}", fontsize=8)
 
 
-def _pixel_places(ids: Tensor, shape: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    """The centres, in pixels of an image of ``size``, of flat positions ``ids`` (N,) in a map of ``shape``."""
+def _pixel_places(graph: PatchGraph, size: Sequence[int]) -> np.ndarray:
+    """The centres (N, 2) of the patches of the first image, x and y in its pixels; ``size`` is its height and width."""
     # Pooling drops the last pixels of sides that it cannot halve, so the stride is a whole number.
-    stride = size[0] // shape[0]
-    rows, columns = (ids // shape[1]).numpy(), (ids % shape[1]).numpy()
-    return np.stack([columns + 0.5, rows + 0.5], axis=1) * stride - 0.5
+    height, width = graph.map_size
+    rows, columns = (graph.ids[0] // width).numpy(), (graph.ids[0] % width).numpy()
+    return np.stack([columns + 0.5, rows + 0.5], axis=1) * (size[0] // height) - 0.5
 
 
 def _show(axes: Axes, image: Tensor) -> None:

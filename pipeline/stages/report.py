@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib import rc_context, rcParamsDefault
@@ -11,6 +11,7 @@ from gcl.config import GraphConfig, Params
 from gcl.contrast.methods import METHODS, build_graph_loss, read_by_training
 from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
+from gcl.images.pixels import to_signed, to_tensor
 from gcl.images.prepared import Prepared
 from gcl.measures.rows import SIDES, read_rows
 from gcl.measures.verdict import verdict_on
@@ -22,6 +23,9 @@ from pipeline.pages.figures import draw_curves, draw_graph, draw_samples
 from pipeline.pages.rendering import render
 from pipeline.params import flatten
 from pipeline.running.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from pipeline.pages.graph_statistics import GraphStatistics
 
 SAMPLES = 8
 """Test images in the report's sample grid."""
@@ -40,17 +44,20 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
     manifest, curves, results = prepared.manifest, run.curves, read_rows(run.evaluation_file)
     graph = GraphConfig.model_validate(description["graph"]) if "graph" in description else None
     inputs = prepared.images("testA")
+    graph_statistics = {}
     # A matplotlibrc of the user's must not change the bytes.
     with replaced_folder(run.reports / "figures") as figures, rc_context(rcParamsDefault):
         draw_samples(_sample_rows(inputs[:SAMPLES], prepared, run), figures / "samples.png")
         draw_curves(curves, figures / "curves.png")
         if graph and graph.weight > 0:
-            _draw_method(params, graph, run, inputs[min(SHOWN, len(inputs) - 1)], figures / "graph.png")
+            image = inputs[min(SHOWN, len(inputs) - 1)]
+            graph_statistics = _draw_method(params, graph, run, image, figures / "graph.png")
     text = render(
         "report.md.j2",
         params=_shown_params(params, description),
         method=METHODS[description["method"]].label,
         graph=graph,
+        graph_statistics=graph_statistics,
         manifest=manifest,
         counts=manifest.counts(),
         last=curves.iloc[-1].to_dict(),
@@ -73,14 +80,27 @@ def _sample_rows(inputs: list[Path], prepared: Prepared, run: RunFolder) -> dict
     return rows | {"real B": prepared.images("testB")[: len(inputs)]}
 
 
-def _draw_method(params: Params, graph: GraphConfig, run: RunFolder, image: Path, target: Path) -> None:
-    """The trained graph at work on one test image, with patches drawn by the training's seed."""
+@torch.no_grad()
+def _draw_method(
+    params: Params, graph: GraphConfig, run: RunFolder, image: Path, target: Path
+) -> "dict[str, GraphStatistics]":
+    """Draws the trained graph at work on one test image, patches by train.seed; its statistics by encoder layer."""
+    # It imports torch-geometric, which takes seconds.
+    from pipeline.pages.graph_statistics import statistics_of
+
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
     loss = build_graph_loss(graph, encoder.channels)
     load_weights(loss, run.model / "contrast.safetensors")
+    pair = image, run.translation(image.stem)
+    features = [encoder(to_signed(to_tensor(path)).unsqueeze(0)) for path in pair]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.train.seed)
-        draw_graph(encoder, loss, (image, run.translation(image.stem)), target)
+        _, graphs = loss(*features)
+    draw_graph(graphs[-1], pair, target)
+    return {
+        layer: statistics_of(of_layer.to_data()[0])
+        for layer, of_layer in zip(params.encoder.layers, graphs, strict=True)
+    }
 
 
 def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""The paper's graph convolution, TAGCN, as dense algebra on a batch of graphs."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gcl.contrast.derivatives import propagate
+from gcl.contrast.graph import propagation_matrix
+from gcl.contrast.products import linear
+from gcl.contrast.stacked_linear import StackedLinear
+
+
+class TAGConvolution(StackedLinear):
+    """Topology-adaptive graph convolution (Du et al., 2017), with weights of its own for each encoder layer.
+
+    ``h = sum_k S^k x W_k + bias`` for k = 0 ... K: PyG's ``TAGConv``, dense and in a batch. ``weight`` is
+    (layers, channels, (K + 1) * channels), ``W_0 ... W_K`` side by side, and ``bias`` (layers, channels).
+    """
+
+    def __init__(self, layers: int, channels: int, hops: int):
+        super().__init__(layers, (hops + 1) * channels, channels)
+        self.hops = hops
+
+    def propagation(self, adjacency: Tensor, layers: Sequence[int]) -> Tensor:
+        """``S`` of the graphs of ``adjacency`` (L*B, N, N), the same for all ``layers``: (L*B, N, N)."""
+        return propagation_matrix(adjacency)
+
+    def forward(self, nodes: Tensor, propagation: Tensor, layers: Sequence[int]) -> Tensor:
+        """``nodes`` x (L*B, N, D) of B graphs for each of L ``layers``: (L*B, N, D). No gradient reaches S."""
+        weights, biases = self.of(layers)
+        powers = [nodes]  # S^k x
+        for _ in range(self.hops):
+            powers.append(propagate(propagation, powers[-1]))
+        # One product of (B*N, (K + 1) * D) per layer.
+        rows = torch.cat(powers, dim=-1).unflatten(0, (len(weights), -1))  # (L*B, N, ...) -> (L, B, N, (K + 1) * D)
+        return linear(rows, weights, biases).flatten(0, 1)  # (L, B, N, D) -> (L*B, N, D)
