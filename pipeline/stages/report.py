@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib import rc_context, rcParamsDefault
+from pydantic import ValidationError
 
 from gcl.config import GraphConfig, Params
 from gcl.contrast.methods import METHODS, build_graph_loss, read_by_training
@@ -42,7 +43,7 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
             f"{run.model}: this model was not trained here, so there is no training to report; run: gcl train"
         )
     manifest, curves, results = prepared.manifest, run.curves, read_rows(run.evaluation_file)
-    graph = GraphConfig.model_validate(description["graph"]) if "graph" in description else None
+    graph = _trained_graph(description, run.model)
     inputs = prepared.images("testA")
     graph_statistics = {}
     # A matplotlibrc of the user's must not change the bytes.
@@ -71,6 +72,20 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
     )
     write_whole(run.reports / "report.md", text.encode())
     announce(f"report: {run.reports / 'report.md'}")
+
+
+def _trained_graph(description: dict[str, Any], model: Path) -> GraphConfig | None:
+    """The parameters of the graph loss that the ``model`` was trained with; None for another method."""
+    if "graph" not in description:
+        return None
+    try:
+        return GraphConfig.model_validate(description["graph"])
+    except ValidationError as error:
+        keys = ", ".join(f"graph.{problem['loc'][0]}" for problem in error.errors() if problem["loc"])
+        raise UserError(
+            f"{model / 'model.json'}: its {keys} does not suit this version, so the training cannot be reported; "
+            "translating still works. Train again with: gcl train"
+        ) from error
 
 
 def _sample_rows(inputs: list[Path], prepared: Prepared, run: RunFolder) -> dict[str, list[Path]]:
