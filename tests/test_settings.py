@@ -13,12 +13,13 @@ from PIL import Image
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from gcl.contrast.methods import METHODS
 from gcl.errors import UserError
 from gcl.images.prepared import Prepared
 from gcl.measures.verdict import verdict_on
 from pipeline.cli import app
 from pipeline.commands.folders import MODEL, PREPARED, REPORTS, RUN, TRANSLATED, UNFINISHED
-from pipeline.params import parse_params
+from pipeline.params import parse_params, read_params
 from pipeline.running.devices import make_fabric
 from pipeline.running.run_folder import RunFolder
 from pipeline.stages.evaluate import run_evaluation
@@ -44,7 +45,8 @@ def experiment(settings, photographs, tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     shutil.copy(empty_store(), tmp_path / "mlflow.db")
 
-    def run(changes):
+    def run(changes, method="gcl"):
+        settings["method"] = method
         tiny = {**TINY, "data": {"source": "folder", "path": str(photographs), "image_size": 66}}
         for source in (tiny, changes):
             for section, values in source.items():
@@ -99,6 +101,28 @@ def test_photographs_of_any_shape_run_through_all_stages(experiment, graph, told
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("photographs").experiment_id])
     assert run.info.status == "FINISHED" and run.data.metrics["fid_small"] == rows["fid_small"]["value"]
+
+
+def test_another_method_runs_through_all_stages_and_is_called_by_its_name(experiment):
+    folder = experiment({"src": {"layers": [0, 4], "patches": 16, "embedding": 8}}, method="src")
+    report = (folder / "reports/report.md").read_text()
+    assert METHODS["src"].label in report and "CUT" not in report and "graph.png" not in report
+    description = json.loads((folder / MODEL / "model.json").read_text())
+    assert description["method"] == "src" and "src" in description and not {"graph", "cut"} & description.keys()
+
+
+def test_a_model_of_an_earlier_version_is_translated_with_and_not_reported(experiment):
+    folder = experiment({})
+    file = folder / MODEL / "model.json"
+    description = json.loads(file.read_text())
+    del description["graph"]["convolution"]
+    file.write_text(json.dumps(description))
+    data, run = Prepared(folder / PREPARED), RunFolder(*(folder / own for own in (MODEL, TRANSLATED, REPORTS, RUN)))
+    before = [path.read_bytes() for path in sorted(run.translated.glob("*.png"))]
+    translate("cpu", run.model, data.split("testA"), run.translated)
+    assert [path.read_bytes() for path in sorted(run.translated.glob("*.png"))] == before
+    with pytest.raises(UserError, match=r"model\.json: its graph\.convolution does not suit this version"):
+        write_report(read_params(folder / "params.yaml"), data, run)
 
 
 def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, monkeypatch):
