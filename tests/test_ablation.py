@@ -71,7 +71,7 @@ def test_a_new_line_is_a_new_stage_run_and_row(project, turn):
 def test_variants_are_runs_like_the_main_one(project):
     """Same metrics, parameters, tags and grids at the same steps: what MLflow needs to compare them."""
     client, runs = runs_in(project)
-    first = {entry.data.tags["variant"]: entry for entry in reversed(runs)}
+    first = {entry.data.tags["variant"]: entry for entry in runs}  # from the newest to the oldest
     main, no_pooling, cut = (first[name] for name in ("main", "no_pooling", "cut"))
     assert set(main.data.metrics) == set(no_pooling.data.metrics)
     assert set(cut.data.metrics) == set(main.data.metrics) - {"graph_density"}

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
@@ -157,21 +156,19 @@ def test_a_new_entry_is_measured_judged_reported_compared_and_logged(
 ):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     shutil.copy(empty_store(), tmp_path / "mlflow.db")
-    reports, translated = tmp_path / "reports", tmp_path / "translated"
-    run = RunFolder(tmp_path / "model", translated, reports, tmp_path / "run.json")
+    run = RunFolder(*(tmp_path / name for name in ("model", "translated", "reports", "run.json")))
     run_training(make_fabric(params.train), params, drawn, run, tmp_path / "unfinished")
-    translate("cpu", run.model, drawn.split("testA"), translated)
+    translate("cpu", run.model, drawn.split("testA"), run.translated)
     run_evaluation(params, drawn, run)
     write_report(params, drawn, run)
     compare(params, drawn, run, tmp_path / "ablations")
 
-    rows = {row["name"]: row for row in json.loads((reports / "evaluation.json").read_text())}
-    measured = [("value", translated), ("untranslated", drawn.split("testA")), ("real", drawn.split("testB"))]
+    reports, rows = run.reports, run.metrics
+    measured = [("value", run.translated), ("untranslated", drawn.split("testA")), ("real", drawn.split("testB"))]
     for key, images in measured:
         assert rows["brightness"][key] == pytest.approx(brightness(None, images).value, rel=1e-5)
     assert json.loads((reports / "metrics.json").read_text())["brightness"] == rows["brightness"]["value"]
-    table = pd.read_csv(reports / "per_image.csv", index_col="image")
-    assert table["brightness"].mean() == pytest.approx(rows["brightness"]["value"], rel=1e-5)
+    assert run.per_image["brightness"].mean() == pytest.approx(rows["brightness"]["value"], rel=1e-5)
 
     report, page = ((reports / name).read_text() for name in ("report.md", "ablation.md"))
     (sentence,) = [line for line in report.splitlines() if "doing nothing" in line]

@@ -39,7 +39,7 @@ def test_an_evaluation_comes_back(run):
     assert [path.name for path in written] == ["metrics.json", "yardsticks.json", "evaluation.json", "per_image.csv"]
     assert json.loads((run.reports / "metrics.json").read_text()) == {"fid_small": 0.5}
     assert json.loads((run.reports / "yardsticks.json").read_text()) == YARDSTICKS
-    assert json.loads(run.evaluation_file.read_text()) == ROWS
+    assert run.metrics == {row["name"]: row for row in ROWS}
     pd.testing.assert_frame_equal(run.per_image, PER_IMAGE)
 
 
@@ -53,10 +53,10 @@ def test_the_mlflow_run_and_the_time_come_back(run):
 def test_results_are_read_once(run):
     run.write_evaluation({}, {}, ROWS, PER_IMAGE)
     run.write_curves([{"step": 2}])
-    before = run.per_image, run.curves
+    before = run.metrics, run.per_image, run.curves
     for path in run.reports.iterdir():
         path.unlink()
-    assert all(again is first for again, first in zip((run.per_image, run.curves), before, strict=True))
+    assert all(again is first for again, first in zip((run.metrics, run.per_image, run.curves), before, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_run_file_from_before_there_were_keys_is_read(run):
     "read, file, command",
     [
         (lambda run: run.curves, "curves.csv", "gcl train"),
-        (lambda run: run.evaluation_file, "evaluation.json", "gcl evaluate"),
+        (lambda run: run.metrics, "evaluation.json", "gcl evaluate"),
         (lambda run: run.per_image, "per_image.csv", "gcl evaluate"),
         (lambda run: run.training_seconds, "run.json", "gcl train"),
         (lambda run: run.translation("007"), "007.png", "gcl translate"),

@@ -1,7 +1,6 @@
 """The rows of evaluation.json: one per metric, a number with everything that people and pages need beside it."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,12 @@ YARDSTICKS = ("untranslated", "real")
 """What stands in the translations' place for comparison: the test images as they are, and real images of B."""
 
 
-def read_rows(file: Path) -> list[Row]:
-    """The rows in an evaluation.json; UserError for one of an earlier version, whose rows said less."""
-    rows = json.loads(file.read_text(encoding="utf-8"))
+def check_rows(rows: Iterable[Row], folder: Path) -> None:
+    """UserError if ``rows``, of the evaluation.json in ``folder``, are those of an earlier version, which said less."""
     if not all({"compares", "misleads", "meaning", "real_images", "scope"} <= row.keys() for row in rows):
-        raise UserError(f"{file} was written by an earlier version of this program; evaluate again, with: dvc repro")
-    return rows
+        raise UserError(
+            f"{folder / 'evaluation.json'} was written by an earlier version of this program; evaluate again: dvc repro"
+        )
 
 
 def yardsticks(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

@@ -4,14 +4,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 
 import pandas as pd
 
-from gcl.measures.rows import Row, read_rows
+from gcl.config import MAIN, Params
+from gcl.errors import UserError
+from gcl.measures.rows import Row, check_rows
 from gcl.measures.statistics import Estimate
 from gcl.measures.verdict import WORSE, Verdict, gain, is_judged, verdict_on
-from pipeline.pages.runs import Runs
-from pipeline.running.run_folder import RunFolder
+from pipeline.running.run_folder import RunFolder, seed_folder
+from pipeline.variants import seeds_of
+
+Runs = Mapping[str, Sequence[RunFolder]]
+"""By variant, the main setting first: one run per seed."""
+
+
+def find_runs(params: Params, main: RunFolder, ablations: Path) -> Runs:
+    """``main`` and all runs in ``ablations``; UserError unless all were measured alike, on the same test images."""
+    if seeds_of(params, MAIN) and MAIN not in params.ablate.variants:
+        raise UserError(
+            f"ablate.seeds is {params.ablate.seeds}, but no variant runs the main setting with the seeds after the "
+            f"first; add this line to ablate.variants in params.yaml: {MAIN}: {{}}"
+        )
+
+    def run(variant: str, seed: int) -> RunFolder:
+        return RunFolder.inside(seed_folder(ablations / variant, seed), variant)
+
+    runs = {MAIN: []} | {name: [run(name, seed) for seed in seeds_of(params, name)] for name in params.ablate.variants}
+    runs[MAIN].insert(0, main)
+    for other in chain(*runs.values()):
+        check_rows(other.metrics.values(), other.reports)
+        if not other.per_image.index.equals(main.per_image.index):
+            raise UserError(
+                f"{other.reports}: measured on other test images than {main.reports}; "
+                f"run: {other.command('gcl evaluate')}"
+            )
+    return runs
 
 
 @dataclass(frozen=True)
@@ -55,11 +84,10 @@ class Comparison:
     @cached_property
     def metrics(self) -> list[ComparedMetric]:
         """Every metric that any run has, in the order of the rows."""
-        measured = {variant: [_Measured(run) for run in of] for variant, of in self.runs.items()}
         rows = {}
-        for run in chain(*measured.values()):
-            rows |= {name: row for name, row in run.rows.items() if name not in rows}
-        estimates = {name: {variant: _estimate(of, name) for variant, of in measured.items()} for name in rows}
+        for run in chain(*self.runs.values()):
+            rows |= {name: row for name, row in run.metrics.items() if name not in rows}
+        estimates = {name: {variant: _estimate(of, name) for variant, of in self.runs.items()} for name in rows}
         return [ComparedMetric(row, estimates[name]) for name, row in rows.items()]
 
     @property
@@ -86,18 +114,10 @@ class Comparison:
         return [metric for metric in self.shown if not metric.hopeless]
 
 
-class _Measured:
-    """The rows of a run's metrics by name, and their values per image."""
-
-    def __init__(self, run: RunFolder):
-        self.rows = {row["name"]: row for row in read_rows(run.evaluation_file)}
-        self.per_image = run.per_image
-
-
-def _estimate(runs: Sequence[_Measured], metric: str) -> Estimate | None:
-    if not all(metric in run.rows for run in runs):
+def _estimate(runs: Sequence[RunFolder], metric: str) -> Estimate | None:
+    if not all(metric in run.metrics for run in runs):
         return None
-    seeds = [run.rows[metric]["value"] for run in runs]
+    seeds = [run.metrics[metric]["value"] for run in runs]
     if not all(metric in run.per_image for run in runs):
         return Estimate(seeds, None)
     return Estimate(seeds, pd.concat([run.per_image[metric] for run in runs], axis=1).mean(axis=1))

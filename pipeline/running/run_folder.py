@@ -126,10 +126,11 @@ class RunFolder:
         write_whole(self.reports / "per_image.csv", per_image.to_csv(float_format=DIGITS).encode())
         return [self.reports / name for name in (*contents, "per_image.csv")]
 
-    @property
-    def evaluation_file(self) -> Path:
-        """evaluation.json, for :func:`gcl.measures.rows.read_rows`."""
-        return self._existing(self.reports / "evaluation.json", "gcl evaluate")
+    @cached_property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """The rows of evaluation.json by the metrics' names."""
+        text = self._existing(self.reports / "evaluation.json", "gcl evaluate").read_text(encoding="utf-8")
+        return {row["name"]: row for row in json.loads(text)}
 
     @cached_property
     def per_image(self) -> pd.DataFrame:

@@ -19,10 +19,9 @@ from gcl.measures.statistics import RESAMPLES, Estimate, bootstrap_interval, cha
 from gcl.measures.verdict import MIXED, WORSE, Verdict
 from gcl.training.gan_losses import SATURATED
 from pipeline.console import announce
-from pipeline.pages.comparison import ComparedMetric, Comparison
+from pipeline.pages.comparison import ComparedMetric, Comparison, Runs, find_runs
 from pipeline.pages.figures import Panel, draw_metrics, draw_samples
 from pipeline.pages.rendering import code, render, text
-from pipeline.pages.runs import Runs, find_runs
 from pipeline.running.run_folder import RunFolder
 from pipeline.variants import seeds
 

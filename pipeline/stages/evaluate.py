@@ -22,8 +22,7 @@ def run_evaluation(params: Params, prepared: Prepared, run: RunFolder, run_name:
     They are logged to the MLflow run of its training, or to a new one called ``run_name``; to none if neither is known.
     The verdict is told last.
     """
-    device = one_device(params.train.accelerator).type
-    results = evaluate(params.evaluate, prepared, run.translated, device)
+    results = evaluate(params.evaluate, prepared, run.translated, one_device(params.train.accelerator).type)
     rows = [result.row for result in results]
     metrics, beside, verdict = {row["name"]: row["value"] for row in rows}, yardsticks(rows), verdict_on(rows)
     files = run.write_evaluation(metrics, beside, rows, per_image(results))

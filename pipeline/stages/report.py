@@ -14,7 +14,7 @@ from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
 from gcl.images.pixels import to_signed, to_tensor
 from gcl.images.prepared import Prepared
-from gcl.measures.rows import SIDES, read_rows
+from gcl.measures.rows import SIDES, check_rows
 from gcl.measures.verdict import verdict_on
 from gcl.networks.checkpoints import load_weights, read_description
 from gcl.networks.encoders import load_encoder
@@ -42,7 +42,8 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
         raise UserError(
             f"{run.model}: this model was not trained here, so there is no training to report; run: gcl train"
         )
-    manifest, curves, results = prepared.manifest, run.curves, read_rows(run.evaluation_file)
+    manifest, curves, results = prepared.manifest, run.curves, list(run.metrics.values())
+    check_rows(results, run.reports)
     graph = _trained_graph(description, run.model)
     inputs = prepared.images("testA")
     graph_statistics = {}
