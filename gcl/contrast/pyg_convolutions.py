@@ -2,7 +2,7 @@
 
 A class fits if it can be built from the number of channels, into and out of it, and runs on edges and nothing else, or
 on edges and their weights. What it is built with follows from the names of its parameters; whether that works is tried
-on a tiny graph.
+on a tiny graph. Classes that always normalise weights, such as SGConv, ChebConv and ARMAConv, do so to S once more.
 """
 
 from collections.abc import Sequence
