@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from pipeline.running.code import PACKAGES
+from pipeline.running.code_that_counts import PACKAGES
 from tests.project import ROOT
 
 

@@ -15,7 +15,7 @@ from gcl.errors import UserError
 from pipeline.params import parse_params
 from pipeline.running.devices import make_fabric
 from pipeline.stages.ablate import _fingerprint, run_ablation
-from pipeline.variants import variant_of, with_seed
+from pipeline.variant_params import variant_of, with_seed
 from tests.project import run, runs_in
 
 

@@ -7,7 +7,7 @@ from tests.project import ROOT
 
 FAULTS = """
 import resource
-from pipeline.running.allocator import keep_freed_memory
+from pipeline.running.freed_memory import keep_freed_memory
 {call}
 def large():
     bytes(64 << 20).count(1)

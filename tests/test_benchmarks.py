@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from gcl.config import MAIN
 from gcl.images.prepared import Prepared
-from gcl.training.building import build_trainer
+from gcl.training.from_params import build_trainer
 from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
 from pipeline.benchmarks.bench import bench
 from pipeline.benchmarks.convolutions import bare, record_convolutions
@@ -19,7 +19,7 @@ from pipeline.benchmarks.graph_loss import Cost, GraphLossCall, Size
 from pipeline.benchmarks.settings import published
 from pipeline.cli import app
 from pipeline.params import parse_params
-from pipeline.running.code import stages
+from pipeline.running.code_that_counts import stages
 from pipeline.running.devices import make_fabric
 from tests.project import TINY
 

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from gcl.errors import UserError
 from gcl.exchange.public_checkpoints import import_checkpoint
-from gcl.networks.checkpoints import load_generator, load_weights, save_generator, save_weights
-from gcl.networks.discriminator import Discriminator
 from gcl.networks.encoders import load_encoder
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_image
+from gcl.networks.model_folder import load_generator, load_weights, save_generator, save_weights
+from gcl.networks.patch_discriminator import Discriminator
 from pipeline.cli import app
 from tests.project import ROOT
 from tests.test_networks import GOLDEN, public_weights

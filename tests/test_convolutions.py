@@ -8,11 +8,11 @@ import torch
 from torch_geometric.nn import TAGConv
 from torch_geometric.utils import dense_to_sparse
 
+from gcl.contrast.adjacency import propagation_matrix
 from gcl.contrast.convolutions import build_convolution, check_convolution
-from gcl.contrast.graph import propagation_matrix
+from gcl.contrast.fast.stacked_linear import StackedLinear
 from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.contrast.patches import draw_patches
-from gcl.contrast.stacked_linear import StackedLinear
 from gcl.errors import UserError
 from tests.conftest import ROOT
 from tests.test_graph import random_graphs

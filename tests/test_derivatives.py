@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gcl.contrast.derivatives import normalise, propagate, symmetric_cross_entropy
+from gcl.contrast.fast.derivatives import normalise, propagate, symmetric_cross_entropy
 
 
 def drawn(*shape):

@@ -12,12 +12,12 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from torchvision.models import VGG, vgg16
 
-from gcl.measures.judge import WEIGHTS, load_judge
+from gcl.measures.judge_network import WEIGHTS, load_judge
+from gcl.networks.architectures import SMALL, EncoderError
 from gcl.networks.encoders import BUNDLED, load_encoder
-from gcl.networks.plans import SMALL, EncoderError
 from gcl.networks.published_weights import WeightsUnavailable
 from gcl.networks.vgg import Encoder
-from gcl.pretraining.feature_networks import NETWORK_PLANS, TASKS
+from gcl.pretraining.encoder_and_judge import NETWORK_PLANS, TASKS
 from gcl.pretraining.textures import SURFACE, draw_batch
 
 FILES = {"encoder": BUNDLED, "judge": WEIGHTS}

@@ -8,16 +8,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from gcl.config import Adjacency
-from gcl.contrast.graph import (
+from gcl.contrast.adjacency import (
     ADJACENCIES,
     density,
     identity_adjacency,
-    pool,
     propagation_matrix,
     similarity_adjacency,
-    topk,
     two_hop_adjacency,
 )
+from gcl.contrast.pooling import pool, topk
 
 
 def random_graphs(batch=3, nodes=12, channels=8, threshold=0.2):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from gcl.contrast.graph import similarity_adjacency
+from gcl.contrast.adjacency import similarity_adjacency
 from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.contrast.graph_pair import info_nce
 from gcl.contrast.patch_nce import PatchNCE

@@ -11,8 +11,8 @@ from gcl.errors import UserError
 from gcl.images.decoding import save_png
 from gcl.images.manifest import SPLITS, Manifest, describe
 from gcl.images.prepared import Prepared
+from gcl.measures.check_translations import check_translations
 from gcl.measures.evaluation import evaluate
-from gcl.measures.matching import check_translations
 from tests.pictures import png_header, png_of
 
 NAMES = [f"im{index}" for index in range(5)]

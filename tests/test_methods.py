@@ -8,13 +8,13 @@ import torch
 from lightning_fabric import Fabric
 from ruamel.yaml import YAML
 
-from gcl.contrast.contrasts import PatchContrast
+from gcl.contrast.feature_contrasts import PatchContrast
 from gcl.contrast.methods import METHODS, method_of, own_section, read_by_training
 from gcl.contrast.patch_nce import PatchNCE
 from gcl.networks.generator import Generator
-from gcl.training.building import build_trainer
+from gcl.training.from_params import build_trainer
 from pipeline.params import parse_params
-from pipeline.variants import variant_of
+from pipeline.variant_params import variant_of
 from tests.conftest import ROOT
 
 FILE = "params.yaml"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from gcl.networks.discriminator import Discriminator
 from gcl.networks.generator import Generator
 from gcl.networks.layers import BlurUpsample, InstanceNorm2d, count_parameters
+from gcl.networks.patch_discriminator import Discriminator
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "networks_golden.npz")
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from gcl.errors import UserError
 from gcl.exchange.onnx_export import export_onnx
-from gcl.networks.checkpoints import save_generator
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_image
+from gcl.networks.model_folder import save_generator
 from pipeline.cli import app
 from tests.conftest import ROOT
 

@@ -13,14 +13,14 @@ from tests.project import run
 IMAGES_ON = {"prepare", "train", "translate", "evaluate", "report", "ablate", "compare"}
 
 OUT_OF_DATE = {
-    "gcl/contrast/graph.py": {"train", "report", "variants", "ablate", "compare"},
+    "gcl/contrast/adjacency.py": {"train", "report", "variants", "ablate", "compare"},
     "gcl/networks/weights/encoder.safetensors": IMAGES_ON - {"prepare"} | {"variants"},
-    "gcl/training/trainer.py": {"train", "ablate", "compare"},
+    "gcl/training/trainer.py": {"train", "report", "ablate", "compare"},
     "pipeline/running/run_folder.py": {"train", "evaluate", "report", "ablate", "compare"},
     "gcl/measures/metrics.py": {"evaluate", "report", "ablate", "compare"},
     "gcl/measures/weights/judge.safetensors": {"evaluate", "report", "ablate", "compare"},
     "gcl/images/decoding.py": IMAGES_ON,
-    "gcl/sources/scenes.py": {"prepare"},
+    "gcl/sources/drawn/scenes.py": {"prepare"},
     "pipeline/pages/templates/report.md.j2": {"report", "compare"},
     "pipeline/stages/compare.py": {"compare"},
     "pipeline/tracking/store.py": set(),
@@ -58,7 +58,7 @@ def changed(file: Path) -> Iterator[None]:
 
 def digest_of_ablation(project: Path) -> str:
     """What the fingerprint of a finished seed has of the code."""
-    code = "from pipeline.running.code import code_digest; print(code_digest('ablate'))"
+    code = "from pipeline.running.code_that_counts import code_digest; print(code_digest('ablate'))"
     return run(f'{sys.executable} -c "{code}"', project)
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from gcl.images.decoding import save_png
 from gcl.images.masks import ANIMAL, CLASSES
-from gcl.measures.overlap import intersection_over_union, mean_over_present
+from gcl.measures.intersection_over_union import intersection_over_union, mean_over_present
 from gcl.measures.region_overlap import region_overlaps
-from gcl.sources.scenes import draw_mask, draw_scene
+from gcl.sources.drawn.scenes import draw_mask, draw_scene
 
 
 def test_intersection_over_union_sums_over_the_set_before_it_divides():

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 
-from gcl.contrast.contrasts import PatchContrast
+from gcl.contrast.feature_contrasts import PatchContrast
 from gcl.contrast.patch_nce import PatchNCE, patch_nce
 from gcl.errors import UserError
-from gcl.networks.discriminator import Discriminator
 from gcl.networks.generator import Generator
+from gcl.networks.patch_discriminator import Discriminator
 from gcl.training.trainer import Trainer
 from pipeline.params import parse_params
 

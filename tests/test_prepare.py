@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 
 from gcl.errors import UserError
 from gcl.images.manifest import SPLITS, Manifest, Skipped, describe, read_manifest
-from gcl.sources.parallel import FEW
-from gcl.sources.scenes import draw_mask, draw_scene
+from gcl.parallel import FEW
+from gcl.sources.drawn.scenes import draw_mask, draw_scene
 from pipeline.params import parse_params
 from pipeline.stages.prepare import FIRST_SCENE, prepare
 from tests.conftest import ROOT
@@ -246,13 +246,13 @@ def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path,
     again = prepare(parse_params(settings, "params.yaml").data, target)
     assert not partial.exists()
     assert sorted(path.name for path in (target / "trainA").iterdir()) == [e.name for e in again.splits["trainA"]]
-    monkeypatch.setattr("gcl.sources.parallel.FEW", 1000)
+    monkeypatch.setattr("gcl.parallel.FEW", 1000)
     assert prepare(parse_params(settings, "params.yaml").data, tmp_path / "alone") == again
 
 
 def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
     # Only now: it imports torch, which the other tests need not.
-    from gcl.measures.rows import SIDES
+    from gcl.measures.evaluation_rows import SIDES
     from gcl.measures.verdict import verdict_on
     from pipeline.pages.rendering import render
 

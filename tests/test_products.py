@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gcl.contrast import products
-from gcl.contrast.products import batched_product, linear
+from gcl.contrast.fast import products
+from gcl.contrast.fast.products import batched_product, linear
 
 SIZES = {"large": (2, 300, 256, 256), "small": (2, 30, 16, 8)}
 """B, N and the channels in and out."""

@@ -8,7 +8,7 @@ import pytest
 from gcl.config import MAIN
 from pipeline.params import parse_params
 from pipeline.tracking.run_names import run_name
-from pipeline.variants import variant_of
+from pipeline.variant_params import variant_of
 from tests.project import ROOT, run
 
 

@@ -14,10 +14,10 @@ from torch import Generator, Tensor, nn
 
 from gcl.images.masks import ANIMAL, CLASSES, GROUND, SKY
 from gcl.images.pixels import to_signed
-from gcl.measures.overlap import intersection_over_union
+from gcl.measures.intersection_over_union import intersection_over_union
 from gcl.measures.segmenter import STRIDE, WEIGHTS, load_segmenter, segment
 from gcl.pretraining.segmenter import draw, paint_over, pretrain_segmenter
-from gcl.sources.scenes import draw_mask, draw_scene
+from gcl.sources.drawn.scenes import draw_mask, draw_scene
 
 SCENES = range(40)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.running.code import PACKAGES, code_of, stages
+from pipeline.running.code_that_counts import PACKAGES, code_of, stages
 from tests.imports import imported_by
 from tests.project import ROOT
 
@@ -16,7 +16,7 @@ WITHOUT_EFFECT = {
     "pipeline/console.py": "what is printed",
     "pipeline/params.py": "what it reads is in the stage's params",
     "pipeline/running/__init__.py": "a docstring",
-    "pipeline/running/code.py": "what it reads is what this test compares",
+    "pipeline/running/code_that_counts.py": "what it reads is what this test compares",
     "pipeline/running/devices.py": "what it reads is in the stage's params, and messages",
     "pipeline/running/progress.py": "what is printed",
     "pipeline/running/resuming.py": "what a killed training goes on from, bit for bit",

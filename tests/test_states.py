@@ -157,7 +157,7 @@ def test_a_state_of_a_clone_counts_for_the_same_code_only(tmp_path, monkeypatch)
     code = tmp_path / "gcl" / "contrast"
     code.mkdir(parents=True)
     (tmp_path / "dvc.yaml").write_text("stages: {train: {deps: [data/prepared, gcl/contrast]}}")
-    monkeypatch.setattr("pipeline.running.code.ROOT", tmp_path)
+    monkeypatch.setattr("pipeline.running.code_that_counts.ROOT", tmp_path)
     folders = []
     for content in ("old", "new", "old"):
         (code / "losses.py").write_text(content)

@@ -13,9 +13,9 @@ from gcl.images.decoding import list_images
 from gcl.images.finding import find_images
 from gcl.images.pixels import to_pixels, to_signed, to_tensor
 from gcl.networks import inference as translation
-from gcl.networks.checkpoints import load_generator, save_generator
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_folder, translate_image
+from gcl.networks.model_folder import load_generator, save_generator
 from pipeline.cli import app
 from pipeline.stages.translate import translate
 

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gcl.images.prepared import Prepared
-from gcl.training.building import build_trainer, training_pairs
+from gcl.training.from_params import build_trainer, training_pairs
 from gcl.training.loop import train
 from pipeline.params import parse_params, read_mapping
 from tests.project import ROOT, TINY

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import conv
 from torch_geometric.utils import dense_to_sparse
 
-from gcl.contrast.graph import propagation_matrix
+from gcl.contrast.adjacency import propagation_matrix
 from gcl.errors import UserError
 
 Edges = tuple[Tensor, Tensor]

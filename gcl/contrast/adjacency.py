@@ -1,4 +1,4 @@
-"""Patch graphs as batched dense algebra: adjacency, propagation matrix, shared top-k pooling.
+"""The edges of patch graphs, dense and in batches: how the adjacency is chosen, normalised and pooled.
 
 A batch holds one graph per image, ``(B, N, N)``; nodes of different images never meet. Graphs of several encoder
 layers, which have weights of their own, follow each other in one batch: those of layer 0, of layer 1, ... Everything
@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gcl.contrast.fast.products import batched_product
 from gcl.contrast.patches import rows_at
-from gcl.contrast.products import batched_product
 
 
 def similarity_adjacency(embeddings: Tensor, threshold: float) -> Tensor:
@@ -69,23 +69,6 @@ def propagation_matrix(adjacency: Tensor) -> Tensor:
     matrix = (scale.unsqueeze(-1) * adjacency).mul_(scale.unsqueeze(-2))
     matrix.diagonal(dim1=-2, dim2=-1).add_(scale.square())
     return matrix
-
-
-def topk(input_nodes: Tensor, weights: Tensor, biases: Tensor, keep: int) -> tuple[Tensor, Tensor]:
-    """The k nodes of each input's graph with the best scores: scores and ids (L*B, k), best first.
-
-    ``input_nodes`` are (L*B, N, D), of B graphs for each of L linear layers of ``weights`` (L, 1, D) and ``biases``
-    (L, 1), whose sigmoid is a node's score.
-    """
-    # The weights times the nodes: their gradient is found twice as fast as that of the nodes times the weights.
-    rows = input_nodes.unflatten(0, (len(weights), -1)).flatten(1, 2)  # (L*B, N, D) -> (L, B*N, D)
-    logits = torch.baddbmm(biases.unsqueeze(1), weights, rows.mT).view(input_nodes.shape[:2])  # (L, 1, B*N) -> (L*B, N)
-    return logits.sigmoid().topk(keep, dim=1)
-
-
-def pool(nodes: Tensor, scores: Tensor, kept: Tensor) -> Tensor:
-    """The ``kept`` (B, k) of ``nodes`` (B, N, D), each multiplied by its score: (B, k, D)."""
-    return rows_at(nodes, kept) * scores.unsqueeze(-1)
 
 
 def two_hop_adjacency(adjacency: Tensor, kept: Tensor) -> Tensor:
