@@ -7,7 +7,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .PHONY: repro test ui lint lock help
 
-help: ## What can be made
+help: ## List these targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
 repro: $(READY) ## Run every stage that is out of date, then say where the results are
@@ -19,14 +19,14 @@ test: $(READY) ## Run all tests and the linter
 	ruff check .
 	pytest -q --numprocesses 2
 
-ui: $(READY) ## Show the runs in mlflow.db side by side in a browser
+ui: $(READY) ## Show the runs in mlflow.db in a browser, side by side
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 lint: $(READY) ## Check and format the code
 	ruff check --fix .
 	ruff format .
 
-lock: $(READY) ## Renew requirements.lock from pyproject.toml
+lock: $(READY) ## Update requirements.lock from pyproject.toml
 	uv pip compile --universal --extra dev --upgrade --no-header pyproject.toml --output-file requirements.lock
 
 $(READY): requirements.lock pyproject.toml

@@ -1,1 +1,1 @@
-"""The experiment: a typer command a stage over the gcl core, MLflow tracking, and the report."""
+"""The experiment around the gcl core: one typer command per stage, MLflow tracking, and the reports."""

@@ -1,10 +1,11 @@
-"""The command line: ``gcl``, and as DVC's stages call it ``python -m pipeline``, the code in the working directory."""
+"""The entry point of the command line ``gcl``. DVC's stages call it as ``python -m pipeline``, which runs the code in
+the working directory."""
 
 from pipeline.running.stopping import stop_at_once
 
 
 def main() -> None:
-    """Runs the command line. Nothing is imported before the signals are seen to."""
+    """Runs the command line. The signals are dealt with before anything else is imported."""
     stop_at_once()
     from pipeline.cli import main
 

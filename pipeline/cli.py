@@ -1,4 +1,4 @@
-"""The command line: one command a stage, the tools beside them, and how a command that fails ends."""
+"""The command line: one command per stage, other tools, and how a command ends that fails."""
 
 import os
 import sys
@@ -15,19 +15,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Unpaired image-to-image translation with patch-wise graph contrastive learning.\n\n"
-    "One command a stage, in this order; `dvc repro` runs all that are out of date.",
+    "One command per stage, in this order; `dvc repro` runs all stages that are out of date.",
 )
 app.add_typer(stages.app)
 app.add_typer(tools.app)
 
 
 def main() -> None:
-    """Runs the command line; a person's mistake ends in one message and exit status 1, without a traceback."""
-    # Read when torch loads OpenMP, whose threads spin for milliseconds while they wait: as soon as another process
-    # wants a core too, a training step takes many times as long. This is as fast alone and bearable in company.
+    """Runs the command line; a user's mistake ends in one message and exit status 1, without a traceback."""
+    # OpenMP reads this when torch loads it. By default its threads spin for milliseconds while they wait, so a training
+    # step takes many times as long once another process needs a core. With this value a step is as fast when the
+    # machine is idle, and tolerable when it is not.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     keep_freed_memory()
-    # Where gcl bench imports torch-geometric; nothing a user could do about it.
+    # Importing torch-geometric raises this warning, and a user could do nothing about it.
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
     try:
         app()

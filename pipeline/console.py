@@ -1,4 +1,4 @@
-"""What the stages say: plain lines, and progress bars where there is a terminal to draw them on."""
+"""The output of the stages: plain lines, and progress bars if there is a terminal."""
 
 import errno
 import os
@@ -13,19 +13,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Item = TypeVar("Item")
 
 GONE = (errno.EIO, errno.EPIPE)
-"""What writing to a closed terminal, or to a pipe that nobody reads any more, ends in."""
+"""The errors of writing to a closed terminal, or to a pipe that nobody reads any more."""
 
 
 class Output:
-    """Standard output. Once nobody is behind it any more, all goes on without a word: signals end a command."""
+    """Standard output. Once nobody reads it any more, the command goes on silently: only signals end a command."""
 
     def write(self, text: str) -> None:
-        """Writes, if that is possible."""
+        """Writes ``text`` if that is possible."""
         with _unheard():
             _standard_output().write(text)
 
     def flush(self) -> None:
-        """Hands on what was written, if that is possible."""
+        """Flushes what was written if that is possible."""
         with _unheard():
             _standard_output().flush()
 
@@ -40,12 +40,12 @@ def _unheard() -> Iterator[None]:
     except OSError as error:
         if error.errno not in GONE:
             raise
-        # What is still buffered, at the latest when Python ends, must not fail again.
+        # Text that is still buffered is written when Python exits, at the latest, and must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), _standard_output().fileno())
 
 
 def _standard_output() -> TextIO:
-    """The stream itself, where rich has put its own in front of it."""
+    """The stream itself, even while rich has put its own in front of it."""
     return getattr(sys.stdout, "rich_proxied_file", sys.stdout)
 
 
@@ -71,13 +71,13 @@ def bar(*columns: TextColumn | str) -> Progress:
 
 
 def progress_bar(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """Passes ``items`` on and draws how far they have come."""
+    """Yields ``items`` and draws a progress bar."""
     with bar() as progress:
         yield from progress.track(items, total=total, description=description)
 
 
 def level_bar(levels: Iterable[int], description: str, total: int) -> Iterator[int]:
-    """Passes ``levels`` on, each of which says how much of ``total`` is there by now, and draws them."""
+    """Yields ``levels``, each saying how much of ``total`` has been reached, and draws a progress bar."""
     with bar() as progress:
         task = progress.add_task(description, total=total)
         for level in levels:

@@ -1,4 +1,4 @@
-"""params.yaml -> gcl.config, with every mistake named by file, key and value."""
+"""Reads params.yaml into gcl.config; every mistake is reported with its file, key and value."""
 
 import os
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ from gcl.sources.public_datasets import check_source
 from pipeline.variant_params import variant_of
 
 RENAMED = {"data.size": "data.image_size"}
-"""Keys of earlier versions and what they are called now."""
+"""The keys of earlier versions, and their present names."""
 
 
 def read_params(path: Path) -> Params:
-    """Reads and checks the whole file; UserError lists every wrong key and value in it."""
+    """Reads and checks the whole file; UserError lists every wrong key and value."""
     return _located(parse_params(read_mapping(path), path))
 
 
 def read_mapping(path: Path) -> dict:
-    """The raw contents of a YAML file; UserError if it is missing or no mapping."""
+    """The raw contents of a YAML file; UserError if it is missing, not YAML or not a mapping."""
     try:
         contents = YAML(typ="safe").load(path)
     except FileNotFoundError as error:
         raise UserError(
-            f"{path}: no such file; run this from the project's folder or name one: --params FILE"
+            f"{path}: no such file; run this in the project's folder or name a file: --params FILE"
         ) from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
@@ -43,7 +43,7 @@ def read_mapping(path: Path) -> dict:
 
 
 def parse_params(contents: dict, path: Path) -> Params:
-    """``contents`` as checked parameters; ``path`` only names them in messages."""
+    """Checks ``contents`` and returns them as parameters; UserError, which names ``path``, if they are not valid."""
     try:
         params = Params.model_validate(contents)
     except ValidationError as error:
@@ -61,7 +61,7 @@ def parse_params(contents: dict, path: Path) -> Params:
 
 
 def repository_root() -> Path:
-    """The original repository, also from inside the clone of a DVC experiment; else the working directory."""
+    """The original repository, even inside the clone of a DVC experiment; without DVC, the working directory."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
@@ -75,7 +75,7 @@ def flatten(sections: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _check(params: Params, place: str) -> None:
-    """UserError, which begins with ``place``, for a name that is in no table or a layer that a network lacks."""
+    """UserError, which begins with ``place``, for an unknown name or a layer that a network does not have."""
     try:
         check_source(params.data.source)
         check_method(params)
@@ -85,7 +85,7 @@ def _check(params: Params, place: str) -> None:
 
 
 def _located(params: Params) -> Params:
-    """Files that git does not know are missing in the clones of DVC's experiments: look in the original repository."""
+    """Makes paths absolute in the original repository: the clones of DVC experiments lack files unknown to git."""
     if "DVC_ROOT" not in os.environ:
         return params
     sections = {}
@@ -98,7 +98,7 @@ def _located(params: Params) -> Params:
 
 
 def _located_error(error: ValidationError, place: str) -> UserError:
-    # A misspelt key is missing as well: its suggestion comes first.
+    # A misspelt key is reported as missing too, so the suggestion for it comes first.
     problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] == "missing")
     return UserError("\n".join(f"{place}: {_explain(problem, error.title)}" for problem in problems))
 

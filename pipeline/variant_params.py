@@ -1,4 +1,4 @@
-"""What a variant of the ablation is: the experiment with some keys of its method's section changed, once per seed."""
+"""The variants of the ablation: the experiment with some keys of its method's section changed, once per seed."""
 
 import json
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from gcl.errors import UserError
 def variant_of(params: Params, name: str) -> Params:
     """``params`` with the changes of ``ablate.variants.NAME``.
 
-    Its keys are ``method`` and those of that method's section. Without ``method`` they are those of ``graph``, and mean
-    the method gcl. Raises pydantic's ValidationError for what the section would not take, UserError for an unknown
-    method and for a key to which another leaves no effect.
+    The keys of a variant are ``method`` and those of that method's section. Without ``method``, its keys are those of
+    ``graph``, and its method is gcl. Raises pydantic's ValidationError for keys or values that the section does not
+    accept, and UserError for an unknown method or for a key that has no effect because of another.
     """
     changes = dict(params.ablate.variants[name])
     chosen = changes.pop("method", "gcl" if changes else params.method)
@@ -27,12 +27,12 @@ def variant_of(params: Params, name: str) -> Params:
 
 
 def seeds(params: Params) -> range:
-    """The seeds of every variant, of which the first is that of the main run."""
+    """The seeds of every variant; the first is the main run's."""
     return range(params.train.seed, params.train.seed + params.ablate.seeds)
 
 
 def seeds_of(params: Params, variant: str) -> range:
-    """The seeds that the stage of a ``variant`` runs: of ``main`` the first is the main run itself."""
+    """The seeds that the stage of a ``variant`` runs; for ``main`` without the first, which is the main run itself."""
     return seeds(params)[1:] if variant == MAIN else seeds(params)
 
 
@@ -44,7 +44,7 @@ def with_seed(params: Params, seed: int) -> Params:
 def _check_effective(
     name: str, changes: Mapping[str, Any], without_effect: Mapping[tuple[str, object], set[str]]
 ) -> None:
-    """UserError if a variant changes what another of its own changes leaves without effect."""
+    """UserError if a variant changes a key that has no effect because of another of its changes."""
     everything = changes.keys() - {"weight"}
     for (key, value), others in {("weight", 0): everything, **without_effect}.items():
         if changes.get(key) == value and (unread := changes.keys() & others):
@@ -54,5 +54,5 @@ def _check_effective(
 
 
 def _written(value: object) -> str:
-    """As in params.yaml."""
+    """``value`` as it is written in params.yaml."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -45,7 +45,7 @@ def test_a_size_that_would_take_too_long_or_too_much_is_named(monkeypatch):
     monkeypatch.setattr(graph_loss, "free_memory", lambda device: 10 * 2**30)
     measured = Size(64, 1)
     assert Cost(measured, 0.1, 2**20).obstacle(Size(128, 1), CPU) is None
-    assert Cost(measured, 1.0, 2**20).obstacle(Size(256, 4), CPU) == "would take about 64 s a call, more than 10 s"
+    assert Cost(measured, 1.0, 2**20).obstacle(Size(256, 4), CPU) == "would take about 64 s per call, more than 10 s"
     assert Cost(measured, 0.1, 2**30).obstacle(Size(64, 16), CPU) == (
         "would need about 16 GiB, more than 2.5 GiB, a quarter of what is free"
     )

@@ -203,7 +203,7 @@ def test_differences_pair_seeds_and_images(runs):
 def test_every_variant_stands_beside_doing_nothing(runs):
     runs.compare()
     assert runs.verdicts() == ["better", "better", "better", "-", "-"]
-    assert "**" not in runs.page.split("## Numbers")[0]
+    assert "**" not in runs.page.split("## Results")[0]
     runs.change(lpips_small_to_truth={"untranslated": 0.6})
     runs.compare()
     assert runs.verdicts() == ["better", "mixed: worse by `lpips_small_to_truth`", "better", "-", "-"]
@@ -255,7 +255,7 @@ def test_the_distance_to_the_input_has_no_better_side(runs):
 def test_the_page_says_what_is_left_out_and_what_features_are_worth(runs):
     page = runs.compare()
     assert "- This page leaves out `psnr_to_truth`, because it is blind." in page
-    assert "psnr_to_truth" not in page.split("## Numbers")[1].split("- *Beside")[0]
+    assert "psnr_to_truth" not in page.split("## Results")[1].split("- *Beside")[0]
     assert "psnr_to_truth" not in json.loads((runs.root / "reports/ablation.json").read_text())["main"]
     assert "- The features of `fid_small`, `lpips_small_to_truth` are the small network's." in page
 

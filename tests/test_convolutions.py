@@ -185,10 +185,10 @@ def test_another_convolution_learns(name):
         ("TagConv", 2, "torch-geometric has no convolution of this name"),
         ("nn", 2, "torch-geometric has no convolution of this name"),
         ("PNAConv", 2, "missing 3 required positional arguments: 'aggregators', 'scalers', and 'deg'"),
-        ("LGConv", 2, "it is not built from numbers of channels"),
+        ("LGConv", 2, "it cannot be built from numbers of channels"),
         ("EdgeConv", 2, "shapes cannot be multiplied"),
         ("HypergraphConv", 2, "unexpected keyword argument 'edge_index'"),
-        ("GENConv", 2, "the images of a batch would have an effect on each other"),
+        ("GENConv", 2, "the images of a batch would influence each other"),
         ("GCNConv", 0, "it has no parameter K and is stacked once per hop, so graph.hops must be at least 1"),
     ],
 )
@@ -197,7 +197,7 @@ def test_a_convolution_that_does_not_fit_is_told_with_those_that_do(name, hops, 
         check_convolution(name, hops)
     message = str(error.value)
     assert message.startswith(f"graph.convolution = {name}: ") and told in message and "\n" not in message
-    _, listed = message.split(f"With graph.hops {hops} it can be tag (dense, fast) or, of torch-geometric, ")
+    _, listed = message.split(f"With graph.hops {hops} choose tag (dense, fast) or, from torch-geometric, ")
     fitting = set(listed.split(", "))
     assert {"TAGConv", "SGConv"} <= fitting and name not in fitting
     assert ({"GCNConv", "GATv2Conv", "SAGEConv", "GINConv"} <= fitting) == (hops > 0)

@@ -36,9 +36,9 @@ def test_an_evaluation_of_other_folders_goes_to_no_run_and_says_so(capsys, other
 @pytest.mark.parametrize("other", range(2))
 def test_other_folders_numbers_do_not_take_the_place_of_the_stages(other):
     places = [Path("elsewhere") if index == other else place for index, place in enumerate(OWN)]
-    with pytest.raises(UserError, match=r"with another --prepared or --translated name --reports too"):
+    with pytest.raises(UserError, match=r"with another --prepared or --translated, name --reports too"):
         evaluation_run_file(None, "mine", *places)
-    with pytest.raises(UserError, match="with another --model name --reports too"):
+    with pytest.raises(UserError, match="with another --model, name --reports too"):
         training_run_file(OWN[-1], Path("elsewhere"))
 
 

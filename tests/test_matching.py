@@ -66,13 +66,13 @@ def test_other_sizes_and_damaged_files_are_told(tmp_path):
     (folder / "im3.png").write_bytes(b"no image")
     (folder / "im4.png").write_bytes(png_of(png_header(30000, 30000)))
     told = complaint(folder)
-    assert "1 have another size than their input: im2.png 64x64, its input 48x40" in told
+    assert "1 differ in size from their input: im2.png 64x64, its input 48x40" in told
     assert "im3.png is not an image that can be read, im4.png is not an image that can be read" in told
 
 
 def test_folders_inside_and_a_folder_that_is_not_there_are_told(tmp_path):
     (tmp_path / "images" / "fake_B").mkdir(parents=True)
-    assert "folders in it; name one: fake_B" in complaint(tmp_path / "images")
+    assert "it has subfolders; name one of them: fake_B" in complaint(tmp_path / "images")
     assert complaint(tmp_path / "absent").endswith("there is no such folder; run: gcl translate")
 
 

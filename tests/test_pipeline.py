@@ -138,7 +138,7 @@ def test_a_killed_experiment_in_a_temporary_clone_goes_on_when_it_is_run_again(p
         time.sleep(0.1)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
-    assert "going on after step" in run(command, project)
+    assert "resuming after step" in run(command, project)
     assert not any((project / "data/unfinished").glob("train_*"))
 
 

@@ -19,7 +19,7 @@ FLOORS = (
     {"gcl.exchange", "gcl.pretraining"},
     {"pipeline.console", "pipeline.variant_params"},
     {"pipeline.params"},
-    {"pipeline.presets", "pipeline.running"},
+    {"pipeline.presets.apply", "pipeline.running"},
     {"pipeline.pages", "pipeline.tracking"},
     {"pipeline.stages"},
     {"pipeline.benchmarks"},

@@ -315,7 +315,7 @@ def test_what_is_not_there_is_told(tmp_path, model):
 
 def test_a_precision_that_does_not_exist_is_told_with_its_file(generator, photographs, tmp_path):
     save_generator(tmp_path, generator, {"generator": ARGUMENTS, "train": {"precision": "8-bit"}})
-    with pytest.raises(UserError, match=r"model\.json: train\.precision '8-bit' is none of 32-true"):
+    with pytest.raises(UserError, match=r"model\.json: train\.precision '8-bit' is not in 32-true"):
         translate("cpu", tmp_path, photographs, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,6 +1,7 @@
-"""The graph convolutions that there are: the paper's, dense, called ``tag``, and torch-geometric's by class name.
+"""The choice of graph convolution: the paper's, which is dense and called ``tag``, or torch-geometric's by class name.
 
-Importing this module imports neither torch nor torch-geometric, so that names are checked before anything slow begins.
+Importing this module imports neither torch nor torch-geometric, so that names can be checked before anything slow
+begins.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 DENSE = "tag"
-"""The convolution that needs no torch-geometric."""
+"""The name of the convolution that does not need torch-geometric."""
 
 
 def check_convolution(name: str, hops: int, channels: int = 256) -> None:
-    """UserError unless ``name`` is ``tag`` or a class of torch-geometric that fits; it then lists those that do.
+    """UserError unless ``name`` is ``tag`` or a suitable class of torch-geometric; the error lists the suitable ones.
 
-    ``hops`` and ``channels`` are those that the convolution is to have: some classes fit some numbers only.
+    ``hops`` and ``channels`` are those of the convolution to be built: some classes only support some values of them.
     """
     if name != DENSE:
         from gcl.contrast.pyg_convolutions import check_pyg_convolution
@@ -26,13 +27,14 @@ def check_convolution(name: str, hops: int, channels: int = 256) -> None:
 
 
 def build_convolution(name: str, layers: int, channels: int, hops: int) -> nn.Module:
-    """One graph convolution of ``channels`` to ``channels`` for each of several encoder ``layers``.
+    """Builds one graph convolution from ``channels`` to ``channels`` for each of several encoder ``layers``.
 
-    The module is called in two steps, since two graphs may share their edges: ``propagation(adjacency, layers)`` of
-    (L*B, N, N) gives what ``forward(nodes, propagation, layers)`` sends nodes (L*B, N, D) along; it returns the same
-    shape. ``layers`` are the L encoder layers whose B graphs follow each other in the batch.
+    The module is called in two steps, because two graphs may share their edges. ``propagation(adjacency, layers)``
+    prepares the edges of an adjacency (L*B, N, N); ``forward(nodes, propagation, layers)`` sends nodes (L*B, N, D)
+    along them and returns the same shape. ``layers`` are the L encoder layers whose B graphs follow each other in the
+    batch.
 
-    UserError where there is no such convolution, or it does not fit.
+    UserError if there is no such convolution or it is not suitable.
     """
     if name == DENSE:
         from gcl.contrast.tag_convolution import TAGConvolution

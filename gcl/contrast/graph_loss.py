@@ -26,22 +26,23 @@ class GraphContrastiveLoss(nn.Module):
     2. Adjacency: ``A = [t t^T > threshold]`` of the input, which serves both graphs.
     3. Node features: one TAGCN over both graphs, ``h = sum_k S^k x W_k + bias``, ``S = D^-1/2 (A + I) D^-1/2``.
     4. Contrast: symmetric InfoNCE between matching nodes of the two graphs.
-    5. Pooling: both keep the k nodes that score best in the input's graph, times their scores, connected where they
-       were within two hops; then steps 3 and 4 again, with one hop.
+    5. Pooling: both graphs keep the k nodes that score best in the input's graph. Their features are multiplied by
+       their scores, and nodes that were connected within two hops become neighbours. Then steps 3 and 4 are repeated,
+       with one hop.
     6. Sum: ``(w_0 L_0 + w_1 L_1 + ...) / (levels + 1)``.
 
     Args:
-        channels: channels C of every encoder layer's features.
-        patches: N, positions drawn per image, layer and call; all of them where the map has fewer.
+        channels: the number of channels C of each encoder layer's features.
+        patches: N, the number of positions drawn per image, layer and call; all of them if the map has fewer.
         embedding: D, channels of a node.
         hops: K, hops of the unpooled graph's convolution.
         threshold: cosine similarity above which two nodes are connected, in [-1, 1].
         adjacency: one of :data:`gcl.contrast.adjacency.ADJACENCIES`: ``shared``, ``separate`` or ``identity``.
-        keep: share of the nodes kept by the first pooling level; each further level keeps half of that.
+        keep: the share of all nodes kept by the first pooling level; each further level keeps half as many as the last.
         level_weights: ``w_0`` and one weight per pooling level; ``[1]`` switches pooling off.
-        temperature: of InfoNCE.
-        convolution: ``tag``, the TAGCN of the paper, or a graph convolution of torch-geometric by the name of its
-            class, instead of it; UserError if there is none, or it does not fit.
+        temperature: the temperature of InfoNCE.
+        convolution: ``tag``, the paper's TAGCN, or the class name of a graph convolution of torch-geometric; UserError
+            if there is no such convolution or it is not suitable.
     """
 
     def __init__(
@@ -75,16 +76,17 @@ class GraphContrastiveLoss(nn.Module):
         output_features: Sequence[Tensor],
         patch_ids: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, list[PatchGraph]]:
-        """One (B, C, H, W) per encoder layer for inputs and for outputs; no gradient reaches the inputs' features.
+        """Returns the loss, a scalar, and the inputs' graphs of each layer.
 
-        ``patch_ids``, one (B, N) per layer, replaces the random positions; ValueError if they lie outside of the maps,
-        or if inputs and outputs differ in shape. Computed in the type of the weights, also under autocast. Returns the
-        loss, a scalar, and the input's graph of each layer.
+        The features are one (B, C, H, W) per encoder layer, for inputs and outputs; the inputs' get no gradient.
+        ``patch_ids``, one (B, N) per layer, replaces the random positions. ValueError if they are outside the maps, or
+        if the features of inputs and outputs differ in shape. Computed in the type of the weights, even under autocast.
         """
         patch_ids = choose_patches(input_features, output_features, self.patches, patch_ids)
         given = list(zip(self.embed, input_features, output_features, patch_ids, strict=True))
         total, graphs = 0.0, {}
-        # The graph hangs on a threshold, and the loss of good matches is a small difference of large numbers.
+        # Lower precision would move edges across the threshold, and the loss of good matches is a small difference of
+        # large numbers.
         with torch.autocast(input_features[0].device.type, enabled=False):
             for layers in _with_equal_nodes(patch_ids):
                 loss, group_graphs = self._of_layers(layers, *zip(*(given[layer] for layer in layers), strict=True))
@@ -100,12 +102,12 @@ class GraphContrastiveLoss(nn.Module):
         output_features: Sequence[Tensor],
         patch_ids: Sequence[Tensor],
     ) -> tuple[Tensor, list[PatchGraph]]:
-        """The mean loss of L encoder layers of equally many nodes, as a batch of L*B graphs, and the inputs' graphs."""
+        """The mean loss and the inputs' graphs of L encoder layers with equally many nodes: a batch of L*B graphs."""
         # 1. Nodes: t and s, (L*B, N, D).
         with torch.no_grad():
             inputs = _embed(embeds, input_features, patch_ids)
         outputs = _embed(embeds, output_features, patch_ids)
-        # 2. Adjacency: A of the inputs and, unless it is shared, of the outputs, (L*B, N, N).
+        # 2. Adjacency: A of the inputs and, unless it is shared, that of the outputs, (L*B, N, N).
         adjacency, output_adjacency = ADJACENCIES[self.adjacency](inputs, outputs, self.threshold)
         pair = GraphPair(layers, inputs, outputs, adjacency, output_adjacency)
         # 3. Node features, and 4. contrast, of all nodes.
@@ -128,7 +130,7 @@ class GraphContrastiveLoss(nn.Module):
 
 
 def _with_equal_nodes(patch_ids: Sequence[Tensor]) -> list[list[int]]:
-    """The layers, those of equally many nodes together: maps may have fewer positions than there are patches."""
+    """Groups the layers by their numbers of nodes, which differ if a map has fewer positions than patches to draw."""
     groups: dict[int, list[int]] = {}
     for layer, ids in enumerate(patch_ids):
         groups.setdefault(ids.shape[1], []).append(layer)
@@ -136,7 +138,7 @@ def _with_equal_nodes(patch_ids: Sequence[Tensor]) -> list[list[int]]:
 
 
 def _embed(embeds: Sequence[nn.Linear], features: Sequence[Tensor], patch_ids: Sequence[Tensor]) -> Tensor:
-    """The nodes of each layer's ``features`` (B, C, H, W) at its ids (B, N): (L*B, N, D), L2-normalised."""
+    """The nodes (L*B, N, D), L2-normalised, from each layer's ``features`` (B, C, H, W) at its ids (B, N)."""
     nodes = []
     for embed, maps, ids in zip(embeds, features, patch_ids, strict=True):
         patches = gather_patches(maps, ids).to(embed.weight.dtype)  # (B, N, C)
@@ -145,7 +147,7 @@ def _embed(embeds: Sequence[nn.Linear], features: Sequence[Tensor], patch_ids: S
 
 
 def _initialise(module: nn.Module) -> None:
-    """N(0, 0.02) weights and zero biases, as published."""
+    """Initialises linear layers with N(0, 0.02) weights and zero biases, as published."""
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
         nn.init.zeros_(module.bias)

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PatchGraph:
-    """The input's graph of one encoder layer, without gradient; the loss only keeps here what it has computed anyway.
+    """The inputs' graphs of one encoder layer, without gradient. They hold only what the loss has computed anyway.
 
     Attributes:
         map_size: height H and width W of the feature map.
-        ids: (B, N) positions drawn, row by row in the map.
-        embeddings: (B, N, D) of the nodes, L2-normalised.
+        ids: the positions (B, N) that were drawn, numbered row by row in the map.
+        embeddings: the nodes' embeddings (B, N, D), L2-normalised.
         adjacency: (B, N, N) of zeros and ones, without the self-loops that propagation adds.
-        kept: one (B, k) per pooling level: indices into ``ids``, best score first.
-        scores: one (B, k) per pooling level: those of the nodes kept, in (0, 1).
+        kept: one (B, k) per pooling level: the indices into ``ids`` of the nodes kept, best score first.
+        scores: one (B, k) per pooling level: the scores of the nodes kept, in (0, 1).
     """
 
     map_size: tuple[int, int]
@@ -41,16 +41,17 @@ class PatchGraph:
         return density(self.adjacency)
 
     def to_data(self) -> list[Data]:
-        """One graph of torch-geometric per image, for its tools and, through ``to_networkx``, for others'.
+        """One graph of torch-geometric per image, for its tools and, through ``to_networkx``, for those of networkx.
 
         Each has ``x`` (N, D), the embeddings; ``pos`` (N, 2), x and y in pixels of the feature map; ``edge_index``
-        (2, E), every edge between different nodes in both directions; ``edge_attr`` (E,), the cosine similarity of its
-        ends; ``kept`` (N, levels), whether a pooling level kept the node; ``score`` (N, levels), 0 where it did not.
+        (2, E), every edge between different nodes in both directions; ``edge_attr`` (E,), the cosine similarity of an
+        edge's ends; ``kept`` (N, levels), whether a pooling level kept the node; and ``score`` (N, levels), which is 0
+        if it did not.
         """
         return [self._data_of(image) for image in range(len(self.ids))]
 
     def _data_of(self, image: int) -> Data:
-        # It takes seconds to import, and no training needs it.
+        # torch-geometric takes seconds to import, and training does not need it.
         from torch_geometric.data import Data
         from torch_geometric.utils import dense_to_sparse, remove_self_loops
 
@@ -79,9 +80,10 @@ def split_by_layer(
     kept: Sequence[Tensor],
     scores: Sequence[Tensor],
 ) -> list[PatchGraph]:
-    """The graph of each of L layers, of ``features`` (B, C, H, W) and ``patch_ids`` (B, N) per layer.
+    """Returns the graphs of each of L layers.
 
-    The rest is of all layers: ``embeddings`` (L*B, N, D), ``adjacency`` (L*B, N, N), one (L*B, k) per pooling level.
+    ``features`` (B, C, H, W) and ``patch_ids`` (B, N) are given per layer. The rest covers all layers: ``embeddings``
+    (L*B, N, D), ``adjacency`` (L*B, N, N), and ``kept`` and ``scores``, one (L*B, k) per pooling level.
     """
     graphs = []
     for layer, (maps, ids) in enumerate(zip(features, patch_ids, strict=True)):

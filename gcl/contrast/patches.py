@@ -1,4 +1,4 @@
-"""Patches: the positions of feature maps that are compared, and the features there."""
+"""Patches: the positions of feature maps at which features are compared, and the features there."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from torch import Tensor
 def choose_patches(
     inputs: Sequence[Tensor], outputs: Sequence[Tensor], patches: int, patch_ids: Sequence[Tensor] | None
 ) -> Sequence[Tensor]:
-    """The ``patch_ids`` (B, N) of each layer or, where there are none, at most ``patches`` random ones.
+    """Returns the ``patch_ids``, (B, N) per layer, or draws at most ``patches`` random ones if they are None.
 
-    ``inputs`` and ``outputs`` are the features (B, C, H, W), one a layer. ValueError where they differ in shape, or ids
-    lie outside of their maps.
+    ``inputs`` and ``outputs`` are features, one (B, C, H, W) per layer. ValueError if they differ in shape, or if ids
+    are outside their maps.
     """
     _check_features(inputs, outputs)
     if patch_ids is None:
@@ -23,10 +23,11 @@ def choose_patches(
 
 
 def draw_patches(features: Tensor, patches: int) -> Tensor:
-    """Different random positions of a feature map (B, C, H, W) for every image, from torch's global generator.
+    """Draws random positions in a feature map (B, C, H, W), anew for every image, from torch's global generator.
 
-    Returns flat row-major ids (B, N) with N = min(patches, H * W), in no order. Of several processes each draws for the
-    images of all and keeps the rows of its own, so that together they do what one does with all images.
+    Returns flat row-major ids (B, N) with N = min(patches, H * W), without duplicates and in no particular order. With
+    several processes, each one draws for the images of all processes and keeps the rows of its own images. Together
+    they thus draw what a single process would draw for all images.
     """
     batch, _, height, width = features.shape
     rank, processes = _place_among_processes()
@@ -36,7 +37,7 @@ def draw_patches(features: Tensor, patches: int) -> Tensor:
 
 
 def _place_among_processes() -> tuple[int, int]:
-    """This process's rank and how many there are."""
+    """The rank of this process and the number of processes."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1

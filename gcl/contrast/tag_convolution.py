@@ -12,10 +12,10 @@ from gcl.contrast.fast.stacked_linear import StackedLinear
 
 
 class TAGConvolution(StackedLinear):
-    """Topology-adaptive graph convolution (Du et al., 2017), with weights of its own for each encoder layer.
+    """Topology-adaptive graph convolution (Du et al., 2017), with separate weights for each encoder layer.
 
-    ``h = sum_k S^k x W_k + bias`` for k = 0 ... K: PyG's ``TAGConv``, dense and in a batch. ``weight`` is
-    (layers, channels, (K + 1) * channels), ``W_0 ... W_K`` side by side, and ``bias`` (layers, channels).
+    ``h = sum_k S^k x W_k + bias`` for k = 0 ... K: PyG's ``TAGConv``, dense and batched. ``weight`` is
+    (layers, channels, (K + 1) * channels), with ``W_0 ... W_K`` side by side; ``bias`` is (layers, channels).
     """
 
     def __init__(self, layers: int, channels: int, hops: int):
@@ -23,15 +23,18 @@ class TAGConvolution(StackedLinear):
         self.hops = hops
 
     def propagation(self, adjacency: Tensor, layers: Sequence[int]) -> Tensor:
-        """``S`` of the graphs of ``adjacency`` (L*B, N, N), the same for all ``layers``: (L*B, N, N)."""
+        """The matrices ``S`` (L*B, N, N) for ``adjacency`` (L*B, N, N); they are computed alike for all ``layers``."""
         return propagation_matrix(adjacency)
 
     def forward(self, nodes: Tensor, propagation: Tensor, layers: Sequence[int]) -> Tensor:
-        """``nodes`` x (L*B, N, D) of B graphs for each of L ``layers``: (L*B, N, D). No gradient reaches S."""
+        """Convolves ``nodes`` x (L*B, N, D), of B graphs for each of L ``layers``; returns the same shape.
+
+        No gradient reaches S.
+        """
         weights, biases = self.of(layers)
         powers = [nodes]  # S^k x
         for _ in range(self.hops):
             powers.append(propagate(propagation, powers[-1]))
-        # One product of (B*N, (K + 1) * D) per layer.
+        # One product per layer, of (B*N, (K + 1) * D) rows with the weights.
         rows = torch.cat(powers, dim=-1).unflatten(0, (len(weights), -1))  # (L*B, N, ...) -> (L, B, N, (K + 1) * D)
         return linear(rows, weights, biases).flatten(0, 1)  # (L, B, N, D) -> (L*B, N, D)

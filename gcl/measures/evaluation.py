@@ -1,4 +1,4 @@
-"""All metrics of a folder of translations, each beside what doing nothing and what real images would score."""
+"""Measures all metrics of a folder of translations, and the scores of doing nothing and of real images beside them."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -18,9 +18,10 @@ from gcl.measures.rounding import rounded
 
 @dataclass(frozen=True)
 class Result:
-    """A metric of the translations beside the same metric of two yardsticks, None where it makes no sense.
+    """A metric of the translations and, for comparison, of two yardsticks.
 
-    ``name`` and ``scope`` are those of the features it was measured on.
+    A yardstick is None where the metric makes no sense for it. ``name`` and ``scope`` depend on the features that the
+    metric was measured on.
     """
 
     metric: Metric
@@ -32,7 +33,7 @@ class Result:
 
     @property
     def row(self) -> Row:
-        """Its row of evaluation.json, six digits of each number."""
+        """The row of evaluation.json, with values rounded to six digits."""
         measured = {key: value for key, value in asdict(self.measurement).items() if key != "per_image"}
         return {
             "name": self.name,
@@ -50,7 +51,8 @@ class Result:
 
 
 def evaluate(config: EvaluateConfig, prepared: Prepared, translated: Path, device: str) -> list[Result]:
-    """All metrics that can be known for this data set; UserError, at once, for translations that do not match it."""
+    """Measures all metrics that this data set allows; UserError, before anything is measured, if the translations do
+    not match the test images."""
     manifest = prepared.manifest
     check_translations(translated, manifest.splits["testA"])
     context = Context(config, prepared, translated, device)
@@ -58,7 +60,7 @@ def evaluate(config: EvaluateConfig, prepared: Prepared, translated: Path, devic
 
 
 def per_image(results: Iterable[Result]) -> pd.DataFrame:
-    """One row per test image, one column per metric that is known by image."""
+    """A table with one row per test image and one column per metric that has a value per image."""
     columns = {
         result.name: result.measurement.per_image for result in results if result.measurement.per_image is not None
     }
@@ -83,7 +85,7 @@ def _untranslated(metric: Metric, context: Context) -> float | None:
 
 
 def _real(metric: Metric, context: Context) -> float | None:
-    # One image is no set.
+    # A single image is not a set.
     if metric.real is None or (metric.compares == "sets" and len(context.prepared.images(metric.real)) < 2):
         return None
     return metric.measure(context, context.prepared.split(metric.real)).value

@@ -1,4 +1,4 @@
-"""What the metrics of one evaluation share: the data, the features, and whatever would otherwise be measured twice."""
+"""What the metrics of one evaluation share: data, features, and measurements that several of them need."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -16,7 +16,7 @@ Measured = TypeVar("Measured")
 class Context:
     """One evaluation of the folder ``translated``, which holds the translations of testA of ``prepared``.
 
-    Networks are loaded when a metric first asks for them, and once.
+    Each network is loaded once, when a metric first asks for it.
     """
 
     def __init__(self, config: EvaluateConfig, prepared: Prepared, translated: Path, device: str):
@@ -26,16 +26,16 @@ class Context:
 
     @cached_property
     def pooled(self) -> PooledFeatures:
-        """The features of metrics of sets; WeightsUnavailable where their weights are missing."""
+        """The features for metrics of sets; WeightsUnavailable if their weights are missing."""
         return self.features.pooled(self.config)
 
     @cached_property
     def perceptual(self) -> PerceptualDistance:
-        """The distance of metrics of pairs; WeightsUnavailable where its weights are missing."""
+        """The distance for metrics of pairs; WeightsUnavailable if its weights are missing."""
         return self.features.perceptual(self.config)
 
     def once(self, measure: Callable[["Context", Path], Measured], images: Path) -> Measured:
-        """``measure(self, images)``, for several metrics that are parts of it: measured when the first one asks."""
+        """``measure(self, images)``, computed at the first call and kept, for metrics that are parts of its result."""
         key = measure, images
         if key not in self._kept:
             self._kept[key] = measure(self, images)

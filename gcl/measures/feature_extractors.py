@@ -1,4 +1,4 @@
-"""What metrics see images through: one vector per image for sets, a distance over all layers for pairs."""
+"""The features that metrics compare: one vector per image for sets of images, a distance over all layers for pairs."""
 
 import warnings
 from collections.abc import Callable
@@ -14,9 +14,13 @@ from gcl.images.pixels import to_signed
 
 @dataclass(frozen=True)
 class PooledFeatures:
-    """One vector per image: what torch-fidelity calls their extractor, and what stands beside their numbers.
+    """Features of one vector per image.
 
-    weights is the file that the extractor is to read, None where it knows its own.
+    Attributes:
+        extractor: the name under which torch-fidelity knows the extractor.
+        weights: the file that the extractor reads; None if it finds its weights itself.
+        dimensions: the length of a vector.
+        description: shown beside the metrics that use these features.
     """
 
     extractor: str
@@ -27,20 +31,20 @@ class PooledFeatures:
 
 @dataclass(frozen=True)
 class PerceptualDistance:
-    """LPIPS, a network from two batches of images (B, 3, H, W) in [-1, 1] to (B, 1, 1, 1), and its description."""
+    """LPIPS, a network that maps two batches of images (B, 3, H, W) in [-1, 1] to (B, 1, 1, 1), with a description."""
 
     network: LPIPS
     description: str
 
 
 def extractor_class(load: Callable[[], nn.Module], dimensions: int) -> type[FeatureExtractorBase]:
-    """What torch-fidelity registers for the network that ``load`` gives.
+    """Builds the class to register with torch-fidelity for the network that ``load`` returns.
 
-    The network's method ``pooled`` takes images (B, 3, H, W) in [-1, 1] to vectors (B, dimensions).
+    The network's method ``pooled`` maps images (B, 3, H, W) in [-1, 1] to vectors (B, dimensions).
     """
 
     class Extractor(FeatureExtractorBase):
-        """Takes uint8 (B, 3, H, W) to a tuple of one (B, dimensions)."""
+        """Maps uint8 images (B, 3, H, W) to a tuple of one tensor (B, dimensions)."""
 
         def __init__(self, name: str, features_list: list[str], **_: object) -> None:
             super().__init__(name, features_list)
@@ -61,21 +65,21 @@ def extractor_class(load: Callable[[], nn.Module], dimensions: int) -> type[Feat
 
 
 def distance_over_layers(network: nn.Module) -> LPIPS:
-    """LPIPS without linear weights on the layers of ``network``, which takes images (B, 3, H, W) in [-1, 1].
+    """Builds LPIPS without linear weights on the layers of ``network``, which takes images (B, 3, H, W) in [-1, 1].
 
     The squared difference of unit-normalised channels is summed over channels and layers and averaged over positions.
-    ``network`` gives a list of layers, and ``channels`` says how many each of them has.
+    ``network`` returns a list with the features of each layer; its attribute ``channels`` lists their channels.
     """
     distance = untrained_lpips(linear=False)
-    # The package scales images as ImageNet's networks want them; a network of another kind does its own scaling.
+    # The package scales images as ImageNet networks expect them; this network does its own scaling.
     distance.net, distance.scaling_layer = network, nn.Identity()
     distance.chns, distance.L = network.channels, len(network.channels)
     return distance
 
 
 def untrained_lpips(linear: bool) -> LPIPS:
-    """LPIPS-AlexNet with a random AlexNet; ``linear`` says whether with the package's linear weights."""
+    """LPIPS with a randomly initialised AlexNet; ``linear`` adds the package's linear weights."""
     with warnings.catch_warnings():
-        # The package asks torchvision for its networks in a way that torchvision deprecates.
+        # The package requests its networks from torchvision in a deprecated way.
         warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
         return LPIPS(net="alex", lpips=linear, pnet_rand=True, verbose=False)

@@ -1,4 +1,4 @@
-"""The choices of ``evaluate.features``: through which networks sets and pairs of images are compared."""
+"""The choices of ``evaluate.features``: the networks by whose features sets and pairs of images are compared."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class FeatureSet:
     """A network for sets of images and one for pairs, loaded when they are asked for.
 
     Attributes:
-        pooled, perceptual: make the two of ``evaluate``'s parameters; WeightsUnavailable where weights are missing.
-        pooled_suffix, perceptual_suffix: what the names of metrics on them have behind the metric's own, so that nobody
-            mistakes a number for the published one.
-        scope: what the numbers can be compared with, if not with published ones: the end of a sentence that begins
+        pooled, perceptual: load the two from the parameters in ``evaluate``; WeightsUnavailable if weights are missing.
+        pooled_suffix, perceptual_suffix: appended to the names of metrics measured on them, so that nobody mistakes
+            the values for published ones.
+        scope: what the values can be compared with, if not with published ones: the end of a sentence that begins
             "The features of these metrics are".
     """
 
@@ -34,8 +34,8 @@ FEATURE_SETS = {
         pooled_suffix="_small",
         perceptual=lambda config: judge_distance(),
         perceptual_suffix="_small",
-        scope="those of the small network that comes with the project, not of Inception or AlexNet: such numbers "
-        "compare runs of this project with each other and with nothing published",
+        scope="those of the small network that comes with the project, not of Inception or AlexNet: the values "
+        "can be compared between runs of this project, but not with anything published",
     ),
     "inception": FeatureSet(
         pooled=lambda config: inception_features(config.inception_weights),

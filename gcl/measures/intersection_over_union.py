@@ -6,9 +6,9 @@ import numpy as np
 
 
 def overlap(predicted: np.ndarray, truth: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels in each class's intersection and union, (classes,) both, from ids 0 ... classes - 1.
+    """Counts the pixels in each class's intersection and in its union, (classes,) each, from ids 0 ... classes - 1.
 
-    Raises ValueError for arrays of different shapes and for ids outside the classes.
+    ValueError if the arrays differ in shape or hold ids outside the classes.
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"predicted classes have shape {predicted.shape}, true ones {truth.shape}")
@@ -24,10 +24,10 @@ def overlap(predicted: np.ndarray, truth: np.ndarray, classes: int) -> tuple[np.
 def intersection_over_union(
     predicted: Iterable[np.ndarray], truth: Iterable[np.ndarray], classes: int
 ) -> list[float | None]:
-    """IoU of each class from arrays of class ids, None for a class that is nowhere predicted nor true.
+    """The IoU of each class from arrays of class ids; None for a class that is neither predicted nor true anywhere.
 
-    As in Cityscapes, intersections and unions are summed over the whole set before they are divided.
-    Raises ValueError for sets of different lengths, for no arrays at all, and as overlap does.
+    As in Cityscapes, intersections and unions are summed over the whole set before they are divided. ValueError if the
+    sets differ in length or are empty, and as for :func:`overlap`.
     """
     overlaps = [overlap(*pair, classes) for pair in zip(predicted, truth, strict=True)]
     if not overlaps:

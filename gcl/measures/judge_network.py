@@ -1,4 +1,4 @@
-"""The judge: the bundled network through whose features ``evaluate.features: small`` compares images."""
+"""The judge: the bundled network by whose features images are compared with ``evaluate.features: small``."""
 
 from pathlib import Path
 
@@ -16,18 +16,18 @@ DIMENSIONS = JUDGE.widths[-1]
 
 
 class Judge(Encoder):
-    """The encoder of the metrics: the last ReLU of every block, and one vector for each image."""
+    """The encoder of the metrics: it returns the last ReLU of every block, or one vector per image."""
 
     def __init__(self) -> None:
         super().__init__(JUDGE, JUDGE.block_ends())
 
     def pooled(self, images: Tensor) -> Tensor:
-        """Images (B,3,H,W) in [-1,1] to (B,64): the mean over positions of the last ReLU."""
+        """Maps images (B, 3, H, W) in [-1, 1] to (B, 64): the last ReLU, averaged over positions."""
         return self(images)[-1].mean(dim=(2, 3))
 
 
 def load_judge() -> Judge:
-    """The bundled judge, which shares neither weights nor shape nor seed with the small encoder."""
+    """Loads the bundled judge, which shares neither weights nor shape nor seed with the small encoder."""
     return Judge().load(WEIGHTS)
 
 

@@ -1,4 +1,4 @@
-"""What every measurement has in common: the files it is made of, its number, and what that was measured with."""
+"""What all measurements have in common: the files they read, the value, and what it was measured with."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,17 +10,17 @@ from gcl.images.decoding import list_images
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number and what it was measured with; ``dataclasses.asdict`` of it is valid JSON.
+    """A value and what it was measured with; ``dataclasses.asdict`` of it is valid JSON.
 
     Attributes:
-        value: of a set, or the mean over the pairs.
-        features: the network with its weights' digest and its dimensions; None where no network has a part.
-        library: that computed it, with its version.
-        images, reference: sample counts of the two sets.
-        resize: side of the square that all images were resized and cropped to; None where none was.
-        subset_size: of KID.
-        per_image: the value of every pair by its files' stem; None for the value of a set.
-        note: what to beware of.
+        value: the value of the set, or the mean over the pairs.
+        features: the network, with the digest of its weights and its dimensions; None if no network is involved.
+        library: the library that computed the value, with its version.
+        images, reference: the numbers of samples in the two sets.
+        resize: the side of the square that all images were resized and cropped to; None if they were not.
+        subset_size: the size of KID's subsets.
+        per_image: the value of every pair, by the stem of its file names; None for the value of a set.
+        note: a caution about the value.
     """
 
     value: float
@@ -35,12 +35,12 @@ class Measurement:
 
 
 def library_version(package: str) -> str:
-    """The installed ``package`` with its version, as stands beside the numbers that it computes."""
+    """The name and version of the installed ``package``, as shown beside the values that it computes."""
     return f"{package} {version(package)}"
 
 
 def png_files(folder: Path, at_least: int) -> list[Path]:
-    """The PNGs of ``folder`` by name; UserError if there are fewer than ``at_least``."""
+    """The PNGs in ``folder``, sorted by name; UserError if there are fewer than ``at_least``."""
     files = [path for path in list_images(folder) if path.suffix.lower() == ".png"]
     if len(files) < at_least:
         raise UserError(f"{folder} holds {len(files)} PNG images; at least {at_least} are needed")

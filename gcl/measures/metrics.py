@@ -1,6 +1,6 @@
 """METRICS, the list of everything that is measured.
 
-A new metric is a new entry: evaluation, yardsticks, verdict, reports and MLflow take all they need from it.
+A new metric is a new entry: evaluation, yardsticks, verdict, reports and MLflow read all they need from it.
 """
 
 from collections.abc import Callable
@@ -17,25 +17,25 @@ from gcl.measures.region_overlap import region_overlaps
 from gcl.measures.set_distances import frechet_and_kernel
 
 STRIPES = "where a stripe begins cannot be known from the input"
-"""Why metrics that compare pixel by pixel mislead."""
+"""The reason why metrics that compare pixel by pixel mislead."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric is called, what it says, what it needs and how it is measured.
+    """What a metric is called, what it means, what it needs and how it is measured.
 
     Attributes:
-        name: of its rows and columns; ``{features}`` stands for the suffix of the features that it is measured ``on``.
+        name: the name of its rows and columns; ``{features}`` stands for the suffix of the features it is measured on.
         meaning: what it is, for the report: the end of a sentence that begins with its name.
-        better: which side is the better one; a metric with neither is never judged.
-        compares: sets of images, pairs of them, or the regions in them.
-        measure: the number of a folder of images; called with the translations, and with testA and the split ``real``
-            instead of them for the yardsticks. ``Context.once`` shares what several metrics are parts of.
-        on: which network of the chosen feature set it sees images through; None for none or one of its own.
+        better: whether lower or higher values are better; a metric with neither is never judged.
+        compares: whether it compares sets of images, pairs of them, or the regions in them.
+        measure: measures a folder of images. It is called with the translations and, for the yardsticks, with testA
+            and the split ``real`` instead. ``Context.once`` shares a measurement that several metrics are parts of.
+        on: which network of the chosen feature set it uses; None if it uses no network or one of its own.
         needs: what the data set must have: the true translations of testA, or its masks; None for nothing.
-        real: the split whose images give the yardstick ``real``; None where that makes no sense.
-        untranslated: that yardstick where it is known without measuring; None to measure it.
-        misleads: why nobody should judge by it, as a clause; None where it does not mislead.
+        real: the split whose images give the yardstick ``real``; None if that makes no sense.
+        untranslated: the yardstick ``untranslated`` if it is known without measuring; None to measure it.
+        misleads: why nobody should judge by it, as a clause; None if it does not mislead.
     """
 
     name: str
@@ -50,17 +50,17 @@ class Metric:
     misleads: str | None = None
 
     def name_on(self, features: FeatureSet) -> str:
-        """Its name where it is measured on ``features``."""
+        """The metric's name when it is measured on ``features``."""
         suffixes = {None: "", "pooled": features.pooled_suffix, "perceptual": features.perceptual_suffix}
         return self.name.format(features=suffixes[self.on])
 
     def known_for(self, data: Manifest) -> bool:
-        """Whether ``data`` has what it needs."""
+        """Whether ``data`` has what the metric needs."""
         return {None: True, "truth": data.paired, "masks": data.masks}[self.needs]
 
 
 def _distances_to_test_b(context: Context, images: Path) -> tuple[Measurement, Measurement]:
-    """FID and KID against testB; on images of one size for all folders, or they could not be compared."""
+    """FID and KID against testB, with the same image size for all folders so that their values can be compared."""
     config, split = context.config, context.prepared.split
     alike = [context.translated, split("testA"), split("trainB")]
     return frechet_and_kernel(
@@ -103,7 +103,7 @@ METRICS = [
     Metric(
         "lpips{features}_to_input",
         "is the perceptual distance from each translation to its own input: 0 is the untouched input, and a "
-        "translation has to leave it, so that neither side is the better one",
+        "translation has to differ from it, so neither lower nor higher is better",
         better="neither",
         compares="pairs",
         on="perceptual",
@@ -121,7 +121,7 @@ METRICS = [
     ),
     Metric(
         "psnr_to_truth",
-        "is the peak signal-to-noise ratio of each translation beside the true one, in decibels",
+        "is the peak signal-to-noise ratio of each translation against the true one, in decibels",
         better="higher",
         compares="pairs",
         needs="truth",
@@ -139,7 +139,7 @@ METRICS = [
     ),
     Metric(
         "iou_mean",
-        "says whether the content survived: a segmenter that knows only scenes of B labels the translations, and its "
+        "shows whether the content survived: a segmenter that knows only scenes of B labels the translations, and its "
         "labels are compared with the masks of the inputs by intersection over union, averaged over the classes",
         better="higher",
         compares="regions",
@@ -149,7 +149,7 @@ METRICS = [
     ),
     Metric(
         "iou_animal",
-        "says whether the animal survived: it is the intersection over union of that class alone",
+        "shows whether the animal survived: it is the intersection over union of that class alone",
         better="higher",
         compares="regions",
         needs="masks",

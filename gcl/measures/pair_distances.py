@@ -1,4 +1,4 @@
-"""LPIPS, PSNR and SSIM: how far each image of a folder lies from the equally named one of another."""
+"""LPIPS, PSNR and SSIM: how far each image in a folder is from the image of the same name in another."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +15,13 @@ from gcl.measures.feature_extractors import PerceptualDistance
 from gcl.measures.measurement import Measurement, library_version, png_files
 
 MOST_DECIBELS = 100.0
-"""Identical images have infinitely many, which neither JSON nor a mean can hold."""
+"""The cap on PSNR, which is infinite for identical images; neither JSON nor a mean can hold that."""
 
 
 def lpips_distances(first: Path, second: Path, perceptual: PerceptualDistance, device: str) -> Measurement:
-    """LPIPS (Zhang et al., 2018) between the equally named PNGs of two folders, 0 for the same image.
+    """LPIPS (Zhang et al., 2018) between PNGs of the same name in two folders, 0 for identical images.
 
-    Raises UserError for folders that do not pair up.
+    UserError if the folders do not pair up.
     """
     network = perceptual.network.to(device)
 
@@ -33,10 +33,10 @@ def lpips_distances(first: Path, second: Path, perceptual: PerceptualDistance, d
 
 
 def peak_signal_to_noise(images: Path, truth: Path) -> Measurement:
-    """PSNR in decibels of the PNGs in ``images`` against the equally named ones in ``truth``.
+    """PSNR in decibels of the PNGs in ``images`` against those of the same name in ``truth``.
 
-    Every image's value is cut at 100 dB before the mean: identical images would have infinitely many.
-    Raises UserError for folders that do not pair up.
+    Each image's value is capped at 100 dB before averaging, because identical images would have infinity. UserError if
+    the folders do not pair up.
     """
 
     def decibels(image: Tensor, other: Tensor) -> float:
@@ -48,10 +48,10 @@ def peak_signal_to_noise(images: Path, truth: Path) -> Measurement:
 
 
 def structural_similarity(images: Path, truth: Path) -> Measurement:
-    """SSIM (Wang et al., 2004) of the PNGs in ``images`` against the equally named ones in ``truth``.
+    """SSIM (Wang et al., 2004) of the PNGs in ``images`` against those of the same name in ``truth``.
 
-    Over uniform windows of 7 x 7 pixels, averaged over the channels; 1 for identical images.
-    Raises UserError for folders that do not pair up.
+    It is computed over uniform windows of 7 x 7 pixels and averaged over the channels; 1 for identical images.
+    UserError if the folders do not pair up.
     """
 
     def similarity(image: Tensor, other: Tensor) -> float:
@@ -63,19 +63,19 @@ def structural_similarity(images: Path, truth: Path) -> Measurement:
 def _over_pairs(
     measure: Callable[[Tensor, Tensor], float], first: Path, second: Path, features: str | None, package: str
 ) -> Measurement:
-    """The mean of ``measure`` over the pairs of equally named images, uint8 (3, H, W) each."""
+    """The mean of ``measure`` over the pairs of images with the same name, uint8 (3, H, W) each."""
     values = {}
     for stem, files in _pairs(first, second).items():
         image, other = (to_tensor(file) for file in files)
         if image.shape != other.shape:
-            raise UserError(f"{files[0]} has (3, H, W) {tuple(image.shape)}, {files[1]} {tuple(other.shape)}")
+            raise UserError(f"{files[0]} has shape {tuple(image.shape)}, but {files[1]} has {tuple(other.shape)}")
         values[stem] = measure(image, other)
     count, mean = len(values), float(np.mean(list(values.values())))
     return Measurement(mean, features, library_version(package), count, count, per_image=values)
 
 
 def _pairs(first: Path, second: Path) -> dict[str, tuple[Path, Path]]:
-    """The equally named files of two folders by stem; UserError names the first one that stands alone."""
+    """Pairs the files of the same name in two folders, by stem; UserError names the first file without a partner."""
     ours, theirs = ({file.stem: file for file in png_files(folder, at_least=1)} for folder in (first, second))
     for here, there, folder in ((ours, theirs, second), (theirs, ours, first)):
         alone = sorted(here.keys() - there.keys())

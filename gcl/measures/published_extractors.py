@@ -19,9 +19,9 @@ OFFLINE = "evaluate.features to small"
 
 
 def inception_features(weights: Path | None) -> PooledFeatures:
-    """Inception's vectors, for metrics of sets. ``weights`` is a local file, None to download it.
+    """Inception's vectors, for metrics of sets. ``weights`` is a local file, or None to download it.
 
-    Raises WeightsUnavailable and UserError as find_inception_weights does.
+    WeightsUnavailable and UserError as for :func:`find_inception_weights`.
     """
     file = find_inception_weights(weights)
     description = f"{INCEPTION}, sha256 {digest(file)}, {INCEPTION_DIMENSIONS} dimensions"
@@ -29,33 +29,34 @@ def inception_features(weights: Path | None) -> PooledFeatures:
 
 
 def alexnet_distance(weights: Path | None) -> PerceptualDistance:
-    """LPIPS on AlexNet with its linear weights, for metrics of pairs, on the CPU. ``weights`` as for Inception.
+    """LPIPS on AlexNet with its linear weights, for metrics of pairs, on the CPU.
 
-    Raises WeightsUnavailable and UserError as find_alexnet_weights does.
+    ``weights`` is a local file, or None to download it. WeightsUnavailable and UserError as for
+    :func:`find_alexnet_weights`.
     """
     file = find_alexnet_weights(weights)
     network, state = untrained_lpips(linear=True), _alexnet_state(file)
-    # lpips keeps torchvision's numbers: its slice2.3.weight is features.3.weight.
+    # lpips keeps torchvision's layer indices: its slice2.3.weight is features.3.weight.
     names = network.net.state_dict()
     network.net.load_state_dict({name: state["features." + name.partition(".")[2]] for name in names})
     return PerceptualDistance(network, f"AlexNet, sha256 {digest(file)}, LPIPS 0.1 linear weights")
 
 
 def find_inception_weights(local: Path | None) -> Path:
-    """The weights of torch-fidelity's Inception-v3: ``local``, or torch's hub cache, filled if need be.
+    """Finds the weights of torch-fidelity's Inception-v3: ``local``, or torch's hub cache, downloaded if needed.
 
-    Raises WeightsUnavailable for no file and no download, UserError for a file of another network.
+    WeightsUnavailable if there is no file and no download, UserError if the file belongs to another network.
     """
     file = local_or_published(local, URL_INCEPTION_V3, "evaluate.inception_weights", OFFLINE)
-    # torchvision's own Inception-v3, easily mistaken for this one, has 1000 outputs.
+    # torchvision's own Inception-v3, which is easily mistaken for this one, has 1000 outputs.
     _state_with(file, "fc.weight", (1008, INCEPTION_DIMENSIONS), "torch-fidelity's Inception-v3")
     return file
 
 
 def find_alexnet_weights(local: Path | None) -> Path:
-    """The weights of torchvision's AlexNet: ``local``, or torch's hub cache, filled if need be.
+    """Finds the weights of torchvision's AlexNet: ``local``, or torch's hub cache, downloaded if needed.
 
-    Raises WeightsUnavailable for no file and no download, UserError for a file of another network.
+    WeightsUnavailable if there is no file and no download, UserError if the file belongs to another network.
     """
     file = local_or_published(local, AlexNet_Weights.IMAGENET1K_V1.url, "evaluate.alexnet_weights", OFFLINE)
     _alexnet_state(file)
@@ -67,9 +68,9 @@ def _alexnet_state(file: Path) -> dict[str, Tensor]:
 
 
 def _state_with(file: Path, key: str, shape: tuple[int, ...], network: str) -> dict[str, Tensor]:
-    """The state dict in ``file``, known for ``network``'s by the shape of one entry; else UserError."""
+    """Reads the state dict in ``file``; UserError unless the shape of one entry shows that it is ``network``'s."""
     try:
-        # Without pickled code, which torch-fidelity would run when it reads the same file.
+        # weights_only refuses pickled code, which torch-fidelity would run when it reads the same file.
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise UserError(f"{file} is not a readable file of weights: {error}") from None

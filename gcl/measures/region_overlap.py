@@ -1,6 +1,6 @@
-"""The IoU of a segmenter's answers: whether sky, hills, ground and animal lie where the masks have them.
+"""The IoU of a segmenter's answers with masks: whether sky, hills, ground and animal are where they should be.
 
-This is the Cityscapes protocol in miniature: the segmenter learned from real images of domain B alone.
+This is the Cityscapes protocol in miniature: the segmenter was trained only on real images of domain B.
 """
 
 from collections.abc import Iterable
@@ -19,11 +19,11 @@ from gcl.measures.segmenter import WEIGHTS, load_segmenter, segment
 
 
 def region_overlaps(images: Path, masks: Iterable[np.ndarray], device: str) -> dict[str, Measurement]:
-    """IoU of every class of `gcl.images.masks.CLASSES` by its name, and as ``mean`` that of those that occur.
+    """The IoU of every class in ``gcl.images.masks.CLASSES`` by name, and as ``mean`` that of the classes that occur.
 
-    The classes that the segmenter finds in the files of ``images``, in the order of their names, are compared with the
-    class ids (H, W) of ``masks``. A class that is neither found nor there has 0.
-    Raises ValueError for folders and masks of different numbers or shapes.
+    The classes that the segmenter finds in the files in ``images``, sorted by name, are compared with the class ids
+    (H, W) of ``masks``. A class that is neither found nor in the masks has 0. ValueError if images and masks differ in
+    number or shape.
     """
     network, masks = load_segmenter().to(device), list(masks)
     inputs = (to_signed(to_tensor(path)).unsqueeze(0).to(device) for path in list_images(images))

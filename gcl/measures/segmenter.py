@@ -1,8 +1,7 @@
 """The segmenter of the metrics: a small U-Net that finds sky, hills, ground and animal in zebra pictures.
 
-It plays the part of the Cityscapes protocol: having learned from real pictures of domain B alone, it is
-shown translated ones, and its answers are compared with the masks of the inputs. What is no zebra to it
-scores badly.
+It is used as in the Cityscapes protocol: trained only on real pictures of domain B, it segments translated ones, and
+its answers are compared with the masks of the inputs. An animal that it does not take for a zebra scores badly.
 """
 
 from pathlib import Path
@@ -20,7 +19,7 @@ STRIDE = 2 ** (len(WIDTHS) - 1)
 
 
 def convolutions(inputs: int, outputs: int) -> nn.Sequential:
-    """Two 3x3 convolutions with batch normalisation and ReLU: (B,inputs,H,W) to (B,outputs,H,W)."""
+    """Two 3x3 convolutions with batch normalisation and ReLU, from (B, inputs, H, W) to (B, outputs, H, W)."""
     layers = nn.Sequential()
     for channels in (inputs, outputs):
         layers.append(nn.Conv2d(channels, outputs, 3, padding=1, bias=False))
@@ -30,7 +29,8 @@ def convolutions(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Segmenter(nn.Module):
-    """A U-Net: halves the picture between its widths, and doubles it again with what was there before."""
+    """A U-Net: between the widths it halves the picture; then it doubles it again, each time joined with the features
+    of that size from the way down."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Segmenter(nn.Module):
         self.answer = nn.Conv2d(WIDTHS[0], len(CLASSES), 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B,3,H,W) in [-1,1], H and W multiples of STRIDE, to the logits (B,4,H,W) of CLASSES."""
+        """Maps images (B, 3, H, W) in [-1, 1], H and W multiples of STRIDE, to the logits (B, 4, H, W) of CLASSES."""
         hidden, passed = images, []
         for block in self.down:
             hidden = block(functional.max_pool2d(hidden, 2) if passed else hidden)
@@ -52,7 +52,7 @@ class Segmenter(nn.Module):
 
 
 def load_segmenter() -> nn.Module:
-    """The bundled segmenter, frozen and in evaluation mode."""
+    """Loads the bundled segmenter, frozen and in evaluation mode."""
     segmenter = Segmenter()
     segmenter.load_state_dict(load_file(WEIGHTS))
     return segmenter.requires_grad_(False).eval()
@@ -60,8 +60,9 @@ def load_segmenter() -> nn.Module:
 
 @torch.no_grad()
 def segment(segmenter: nn.Module, images: Tensor) -> Tensor:
-    """Images (B,3,H,W) in [-1,1] of any size to class ids (B,H,W) int64, indices of `gcl.images.masks.CLASSES`."""
+    """Maps images (B, 3, H, W) in [-1, 1] of any size to class ids (B, H, W) int64, the indices of
+    ``gcl.images.masks.CLASSES``."""
     height, width = images.shape[2:]
-    # Repeating the border looks least like an edge of something.
+    # A repeated border looks least like the edge of an object.
     padded = functional.pad(images, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
     return segmenter(padded).argmax(1)[:, :height, :width]

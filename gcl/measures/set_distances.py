@@ -1,4 +1,4 @@
-"""FID and KID: how far two sets of images lie apart, seen through one vector per image."""
+"""FID and KID: how far apart two sets of images are, judged by one feature vector per image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from gcl.measures.feature_extractors import PooledFeatures
 from gcl.measures.measurement import Measurement, library_version, png_files
 
 LARGEST_SUBSET = 1000
-"""The subset size that published KID is given for."""
+"""The subset size with which KID is published."""
 
 
 def frechet_and_kernel(
@@ -28,12 +28,12 @@ def frechet_and_kernel(
 ) -> tuple[Measurement, Measurement]:
     """FID (Heusel et al., 2017) and KID (Binkowski et al., 2018) between the PNGs of two folders.
 
-    KID is the mean over torch-fidelity's 100 random subsets of min(1000, images, references) images, drawn
-    without replacement by ``seed``; not multiplied by anything. Images of several sizes, in one folder or
-    between the two, are all resized and centre-cropped to a square of the smallest side found, also in the
-    folders of ``alike``, whose numbers these are to be compared with. Any device but CUDA means the CPU.
+    KID is the mean over torch-fidelity's 100 random subsets of min(1000, images, references) images, drawn without
+    replacement by ``seed``. It is not multiplied by any factor. ``alike`` are folders whose values are to be compared
+    with these. Unless all images in all of these folders have the same size, they are resized and centre-cropped to a
+    square with the smallest side found in any of them. Any device but CUDA means the CPU.
 
-    Raises UserError for fewer than two images in a folder.
+    UserError if one of the two folders holds fewer than two images.
     """
     sets = [png_files(folder, at_least=2) for folder in (images, reference)]
     counts = {"images": len(sets[0]), "reference": len(sets[1])}
@@ -50,9 +50,9 @@ def frechet_and_kernel(
         feature_extractor_weights_path=features.weights,
         batch_size=batch_size,
         cuda=torch.device(device).type == "cuda",
-        # Files may change between two runs, and the cache knows them by name only.
+        # The cache knows files only by name, but their contents may change between two runs.
         cache=False,
-        # All this does here is to read the files without four worker processes.
+        # The only effect here is that no worker processes are started to read the files.
         save_cpu_ram=True,
         verbose=False,
     )
@@ -65,10 +65,10 @@ def frechet_and_kernel(
 
 
 class _Pixels(Dataset):
-    """Files as uint8 (3, H, W), or as squares of ``side`` as samples_resize_and_crop would make them.
+    """Files as uint8 (3, H, W), cropped to squares of ``side`` as torch-fidelity's samples_resize_and_crop would.
 
-    torch-fidelity's own listing of a folder takes hidden files in, and follows links before it sorts, so
-    that the subsets of KID would depend on how DVC linked the files.
+    torch-fidelity's own listing of a folder includes hidden files and resolves links before it sorts, so KID's subsets
+    would depend on how DVC linked the files.
     """
 
     def __init__(self, files: Sequence[Path], side: int | None) -> None:
@@ -85,7 +85,7 @@ class _Pixels(Dataset):
 
 
 def _common_side(files: Sequence[Path]) -> int | None:
-    """None for images of one size, else the smallest side found."""
+    """The smallest side found; None if all images have the same size."""
     sizes = {read_rgb(file).size for file in files}
     return None if len(sizes) == 1 else min(min(size) for size in sizes)
 

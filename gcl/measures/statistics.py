@@ -1,4 +1,4 @@
-"""A metric of several runs: its spread over the seeds, and what the choice of test images leaves open."""
+"""A metric over several runs: its spread over the seeds, and its uncertainty due to the choice of test images."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import pandas as pd
 from scipy.stats import bootstrap
 
 RESAMPLES = 9999
-"""How often the bootstrap draws the test images anew."""
+"""The number of resamples of the test images that the bootstrap draws."""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A metric of one setting.
 
-    ``by_seed`` are its values, one per seed; ``by_image`` those of every test image, averaged over the seeds, None for
+    ``by_seed`` holds one value per seed. ``by_image`` holds one value per test image, averaged over the seeds; None for
     a metric of the whole set.
     """
 
@@ -26,12 +26,12 @@ class Estimate:
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """The mean over the seeds."""
         return fmean(self.by_seed)
 
     @property
     def deviation(self) -> float | None:
-        """The sample standard deviation over the seeds; None for one seed, which has none."""
+        """The sample standard deviation over the seeds; None for a single seed, which has none."""
         return stdev(self.by_seed) if len(self.by_seed) > 1 else None
 
     def apart_from(self, other: "Estimate") -> bool:
@@ -40,7 +40,7 @@ class Estimate:
 
 
 def chance_apart(seeds: int) -> float:
-    """How often twice as many ``seeds`` of one and the same setting come apart by :meth:`Estimate.apart_from`."""
+    """The probability that two equal settings with ``seeds`` seeds each are :meth:`Estimate.apart_from` by chance."""
     return 2 / math.comb(2 * seeds, seeds)
 
 

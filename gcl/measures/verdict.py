@@ -1,4 +1,4 @@
-"""Is it better than doing nothing? Metrics beside the same metrics of the untranslated test images, in words."""
+"""The verdict in words: whether the translations score better than doing nothing, the untranslated test images."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -11,8 +11,8 @@ WORSE, BETTER, MIXED, SAME = "worse", "better", "mixed", "no different"
 
 
 class Verdict(NamedTuple):
-    """``word`` is WORSE, BETTER, MIXED or SAME, ``worse`` names the metrics by which doing nothing is better, and
-    ``sentence`` says it all with the numbers."""
+    """``word`` is WORSE, BETTER, MIXED or SAME, ``worse`` lists the metrics by which doing nothing is better, and
+    ``sentence`` says all of this with the values."""
 
     word: str
     worse: list[str]
@@ -20,7 +20,7 @@ class Verdict(NamedTuple):
 
 
 def verdict_on(rows: Iterable[Row]) -> Verdict:
-    """The verdict on one run, from those of ``rows`` that are judged."""
+    """The verdict on one run, based on those of its ``rows`` that are judged."""
     judged = [row for row in rows if is_judged(row)]
     better, worse = [row for row in judged if gain(row) > 0], [row for row in judged if gain(row) < 0]
     word = (MIXED if worse else BETTER) if better else (WORSE if worse else SAME)
@@ -38,19 +38,19 @@ def verdict_on(rows: Iterable[Row]) -> Verdict:
 
 
 def is_judged(row: Row) -> bool:
-    """Whether a metric can be better or worse than doing nothing: it has a better side and a yardstick, and misleads
-    nobody."""
+    """Whether a metric can be better or worse than doing nothing: it has a better side and a yardstick, and does not
+    mislead."""
     return row["better"] != "neither" and row["untranslated"] is not None and row["misleads"] is None
 
 
 def gain(row: Row) -> float:
-    """How far the translations lie on the better side of the untranslated images; negative on the worse one."""
+    """By how much the translations are better than the untranslated images; negative if they are worse."""
     difference = row["value"] - row["untranslated"]
     return -difference if row["better"] == "lower" else difference
 
 
 def _disagreement(better: Sequence[Row], worse: Sequence[Row]) -> list[str]:
-    """Metrics that compare the same sets, and yet may point to opposite sides."""
+    """A sentence, if metrics that compare the same two sets disagree on whether the translations are better."""
     sides = [[row["name"] for row in rows if row["compares"] == "sets"] for rows in (better, worse)]
     return [f"{' and '.join(chain(*sides))} disagree: look at the pictures."] if all(sides) else []
 

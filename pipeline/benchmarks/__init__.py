@@ -1,1 +1,1 @@
-"""What `gcl bench` measures: one module a part, `pipeline/bench.py` runs them."""
+"""What `gcl bench` measures, with one module per part; ``bench.py`` runs them."""

@@ -1,4 +1,4 @@
-"""`gcl bench`: what this machine needs for the parts of an experiment, and for the whole of one."""
+"""`gcl bench`: how long this machine takes for the parts of an experiment, and for all of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -30,11 +30,12 @@ from pipeline.console import announce, console
 from pipeline.running.devices import one_device
 
 BUSY = 0.5
-"""Load from which on to warn: every operation waits for all its threads, so one other process slows down everything."""
+"""The load above which a warning is printed: an operation waits for all its threads, so one other process slows down
+everything."""
 
 
 def bench(params: Params, parts: Sequence[str], output: Path | None) -> None:
-    """Measures ``parts``, shows tables of each and writes all numbers to the JSON file ``output``."""
+    """Measures ``parts``, prints a table for each and writes all measurements to the JSON file ``output``."""
     device = one_device(params.train.accelerator)
     settings = {"params.yaml": params, "published": published(params)}
     measurements: dict[str, tuple[Callable[[], object], Callable[..., RenderableType]]] = {
@@ -57,7 +58,7 @@ def bench(params: Params, parts: Sequence[str], output: Path | None) -> None:
 
 
 def bench_estimate(params: Params, prepared: Prepared, output: Path | None) -> None:
-    """Estimates how long `dvc repro` takes with ``params``, shows it and writes it to the JSON file ``output``."""
+    """Estimates how long `dvc repro` takes with ``params``; prints it and writes it to the JSON file ``output``."""
     results = _machine(params, output)
     rows = estimate(params, prepared)
     console.print(estimate_table(rows))
@@ -65,7 +66,8 @@ def bench_estimate(params: Params, prepared: Prepared, output: Path | None) -> N
 
 
 def _machine(params: Params, output: Path | None) -> dict[str, object]:
-    """The machine, shown; UserError now rather than after the measuring, if ``output`` has no folder."""
+    """Prints and returns a description of the machine; UserError, before anything is measured, if ``output`` is a
+    folder or lies in none."""
     if output is not None and not output.resolve().parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent} to write to")
     if output is not None and output.is_dir():
@@ -73,7 +75,7 @@ def _machine(params: Params, output: Path | None) -> dict[str, object]:
     machine = describe_machine(one_device(params.train.accelerator))
     announce(", ".join(f"{key} {value}" for key, value in machine.items() if key != "versions"))
     if machine["load"] > BUSY:
-        announce(f"warning: load {machine['load']:.1f} in the last minute; beside other work times come out too long")
+        announce(f"warning: the load was {machine['load']:.1f} in the last minute; other work makes times too long")
     return {"machine": machine}
 
 

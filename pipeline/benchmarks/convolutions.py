@@ -1,4 +1,4 @@
-"""The bare convolutions of a training step: recorded from a real one, then run again with nothing between them."""
+"""The bare convolutions of a training step: recorded from a real step, then repeated with nothing between them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,19 +23,20 @@ class Layout:
 
     @classmethod
     def of(cls, tensor: Tensor) -> "Layout":
-        """That of ``tensor``."""
+        """The layout of ``tensor``."""
         return cls(tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.device)
 
     def filled(self) -> Tensor:
-        """A tensor of this layout, of small random numbers."""
+        """A tensor of this layout, filled with small random numbers."""
         return torch.empty_strided(self.shape, self.strides, dtype=self.dtype, device=self.device).normal_(std=0.1)
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """One call as PyTorch dispatched it: forward, or backward to those of input, weight and bias that need it.
+    """One call as PyTorch dispatched it: forward, or backward to those of input, weight and bias that need a gradient.
 
-    ``arguments`` are the operator's, each tensor by its :class:`Layout`: stride, padding, groups, gradients, ...
+    ``arguments`` are the operator's arguments (stride, padding, groups, ...), with each tensor replaced by its
+    :class:`Layout`.
     """
 
     operator: Callable[..., Any]
@@ -59,14 +60,17 @@ class _Recorder(TorchDispatchMode):
 
 
 def record_convolutions(step: Callable[[], object]) -> list[Convolution]:
-    """Every convolution that ``step`` computes, in order, those of its backward passes too."""
+    """Records every convolution that ``step`` computes, in order, including those of its backward passes."""
     with _Recorder() as recorder:
         step()
     return recorder.convolutions
 
 
 def bare(convolutions: Sequence[Convolution]) -> Callable[[], None]:
-    """A call that computes them all. Tensors of one layout are one, so that they need less memory than a step's."""
+    """Returns a function that computes all ``convolutions``.
+
+    Tensors with the same layout are the same tensor, so that they need less memory than those of a step.
+    """
     tensors: dict[Layout, Tensor] = {}
 
     def tensor(layout: Layout) -> Tensor:

@@ -1,4 +1,4 @@
-"""How long an experiment will take on this machine: a few real steps, images and scenes, times their numbers."""
+"""Estimates how long an experiment takes on this machine, from the times of a few real steps, images and scenes."""
 
 import os
 import time
@@ -30,23 +30,24 @@ from pipeline.running.devices import fabric_on_one_device, make_fabric
 from pipeline.variant_params import seeds_of, variant_of
 
 IMAGES = 4
-"""Drawn a domain."""
+"""The number of images drawn per domain."""
 
 BUDGET = 2.0
-"""Seconds of measured steps a variant."""
+"""How many seconds of steps are measured per variant."""
 
 WARM_UP = 2
-"""Steps that are not measured."""
+"""The number of steps that are not measured."""
 
 UNKNOWN_COUNTS = {"trainA": 1000, "trainB": 1000, "testA": 100, "testB": 100}
-"""Images a split, where they are known only after a download."""
+"""The numbers of images assumed per split if they are known only after a download."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds: of a stage's start, a prepared image, a step by variant, a translated image, a whole evaluation.
+    """The seconds that it takes to start a stage, to prepare an image, to train a step of each variant, to translate an
+    image, and to evaluate all of them.
 
-    None is what cannot be measured beforehand: importing, and the evaluation with downloaded features.
+    None stands for what cannot be measured beforehand: importing images, and evaluating with downloaded features.
     """
 
     start: float
@@ -58,16 +59,16 @@ class Costs:
 
 @dataclass(frozen=True)
 class StageTime:
-    """The estimate for one stage, or for one variant of the ablation; None where it is not known."""
+    """The estimate for one stage, or for one variant of the ablation; ``seconds`` is None if unknown."""
 
     stage: str
     seconds: float | None
     sum: str
-    """What was added up, for people."""
+    """What was added up, in words."""
 
 
 def estimate(params: Params, prepared: Prepared) -> list[StageTime]:
-    """The stages of `dvc repro` with ``params``; ``prepared`` tells the number of images, if it is there."""
+    """Estimates the stages of `dvc repro` with ``params``; images are counted in ``prepared``, if it exists."""
     counts = image_counts(params, prepared)
     with offline(params) as local, drawn_data(params, IMAGES, IMAGES) as drawn:
         variants = {MAIN: local} | {name: variant_of(local, name) for name in params.ablate.variants if name != MAIN}
@@ -82,7 +83,7 @@ def estimate(params: Params, prepared: Prepared) -> list[StageTime]:
 
 
 def image_counts(params: Params, prepared: Prepared) -> dict[str, int]:
-    """Images by split: those drawn, those prepared, those in the folder, or a guess, in this order."""
+    """The numbers of images by split: of scenes to draw, of prepared images, of those in the folder, or a guess."""
     data = params.data
     if data.source == "scenes":
         return dict(zip(SPLITS, [data.scenes_train] * 2 + [data.scenes_test] * 2, strict=True))
@@ -99,9 +100,9 @@ def image_counts(params: Params, prepared: Prepared) -> dict[str, int]:
 
 
 def stage_times(params: Params, costs: Costs, counts: Mapping[str, int]) -> list[StageTime]:
-    """A row for each stage in dvc.yaml, for the ablation one for each variant; ``counts`` are the images by split.
+    """One row per stage in dvc.yaml, and for the ablation one per variant; ``counts`` are the images by split.
 
-    A stage that nothing is known of here takes as long as it takes to start.
+    A stage about which nothing is known here is assumed to take only its start.
     """
     images, test_images = sum(counts.values()), counts["testA"]
     known = {
@@ -116,12 +117,12 @@ def stage_times(params: Params, costs: Costs, counts: Mapping[str, int]) -> list
 
 
 def total(rows: list[StageTime]) -> float:
-    """Seconds of all stages that are known."""
+    """The total seconds of all stages whose time is known."""
     return sum(row.seconds for row in rows if row.seconds is not None)
 
 
 def _variant_row(params: Params, costs: Costs, name: str, test_images: int) -> StageTime | None:
-    """All seeds of a variant that its own stage runs; None if there are none."""
+    """The row of all seeds that the stage of a variant runs; None if there are none."""
     seeds = len(seeds_of(params, name))
     if not seeds:
         return None
@@ -141,7 +142,7 @@ def _steps(params: Params, costs: Costs, variant: str) -> str:
 
 
 def _step_seconds(params: Params, prepared: Prepared) -> float:
-    """The mean over real steps, reading of the images included."""
+    """The mean time of real steps, including reading the images."""
     config = params.train
     with torch.random.fork_rng():
         trainer = build_trainer(params, make_fabric(on_one_device(config)))
@@ -165,14 +166,14 @@ def _translation_seconds(params: Params, prepared: Prepared) -> float:
 
 
 def _drawing_seconds(params: Params) -> float:
-    """Of one scene, where all cores draw."""
+    """The time per scene if all cores draw."""
     scenes = count()
     call = {"scene": lambda: draw_scene(params.data.seed, next(scenes), "A", params.data.image_size)}
     return interleaved(call, torch.device("cpu"), budget=0)["scene"].seconds / os.cpu_count()
 
 
 def _evaluation_seconds(params: Params, counts: Mapping[str, int]) -> float:
-    """On a straight line through the times of few images and of three times as many."""
+    """Extrapolated along a straight line through the times for a few images and for three times as many."""
     ratio = max(1, round(counts["trainB"] / max(counts["testA"], 1)))
     few, more = (evaluation_time(params, ratio * test, test, 0, least=1).seconds for test in (IMAGES, 3 * IMAGES))
     slope = max(more - few, 0) / (2 * IMAGES)

@@ -1,4 +1,4 @@
-"""Evaluation in test images a second: all metrics with the bundled features, beside their yardsticks."""
+"""The speed of evaluation in test images per second: all metrics with the bundled features, and their yardsticks."""
 
 from gcl.config import Params
 from gcl.measures.evaluation import evaluate
@@ -7,14 +7,14 @@ from pipeline.benchmarks.timing import Timing, interleaved
 from pipeline.running.devices import one_device
 
 TRAIN, TEST = 40, 40
-"""Images drawn a domain."""
+"""The numbers of training and test images drawn per domain."""
 
 BUDGET = 10.0
-"""Seconds of rounds."""
+"""The seconds of rounds to measure."""
 
 
 def measure_evaluation(params: Params) -> dict[str, object]:
-    """Test images a second on drawn images of the setting's size; the truth takes the translations' place."""
+    """Measures test images per second on drawn images of the setting's size; the truth stands in for translations."""
     timing = evaluation_time(params, TRAIN, TEST, BUDGET)
     speed = {**timing.read(), "images_a_second": TEST / timing.seconds}
     return {"train": TRAIN, "test": TEST, "size": drawn_size(params), **speed}

@@ -1,4 +1,4 @@
-"""The graph loss, forward and backward, beside the same loss over PyG's lists of edges: seconds and memory by size."""
+"""Time and memory of the graph loss, forward and backward, compared with the same loss over PyG's lists of edges."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,58 +14,58 @@ from pipeline.benchmarks.memory import free_memory, in_new_process, memory_rise
 from pipeline.benchmarks.timing import interleaved, seconds_of
 
 LAYERS = ((256, 64), (512, 32), (512, 32))
-"""Channels and side of VGG16's relu3_1, relu4_1 and relu4_3 on 256 pixels."""
+"""The channels and the side of VGG16's relu3_1, relu4_1 and relu4_3 for images of 256 pixels."""
 
 SHARED = 0.6
-"""How much all positions have in common: nearly all possible edges are then there, as at the published threshold."""
+"""How much all positions have in common: nearly all possible edges then exist, as at the published threshold."""
 
 PATCHES, BATCHES = (64, 256, 1024, 4096), (1, 4, 16)
 DENSE, SPARSE = "tag", "TAGConv"
-"""The same convolution twice: of this project, and of torch-geometric."""
+"""The same convolution twice: this project's and torch-geometric's."""
 
 CONVOLUTIONS = (DENSE, SPARSE, "GCNConv", "SAGEConv", "GATv2Conv")
-"""Compared at the published size."""
+"""The convolutions that are compared at the published size."""
 
 LIMIT = 10.0
-"""Seconds: a call that would take longer is left out."""
+"""The seconds of the longest call; a call that would take longer is skipped."""
 
 FREE_SHARE = 0.25
-"""Of the free memory: what a call may hold at once. What stays with the process grows to several times that."""
+"""The share of the free memory that a call may hold at once. What the process keeps grows to several times that."""
 
 BUDGET = 2.0
-"""Seconds of rounds a size."""
+"""The seconds of rounds to measure per size."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """N patches an image, and the images of a batch."""
+    """The number N of patches per image, and the number of images per batch."""
 
     patches: int
     batch: int
 
     @property
     def pairs(self) -> int:
-        """Of nodes: time and memory grow by them or, while they are few, more slowly."""
+        """The number of pairs of nodes. Time and memory grow in proportion to it, or more slowly while it is small."""
         return self.batch * self.patches**2
 
 
 PUBLISHED = Size(256, 1)
-"""The published setting's patches, and an image a batch."""
+"""The published setting: 256 patches, and one image per batch."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one call: seconds, bytes where they are known; and the size it was measured at."""
+    """The seconds and, if known, the bytes of memory of one call, and the size at which they were measured."""
 
     size: Size
     seconds: float
     memory: int | None
 
     def obstacle(self, size: Size, device: torch.device) -> str | None:
-        """Why a larger ``size`` should not be tried, by this cost times the growth of the pairs."""
+        """Why a larger ``size`` should not be tried, if this cost grows with the number of pairs; None if it can be."""
         growth, free = size.pairs / self.size.pairs, free_memory(device)
         if self.seconds * growth > LIMIT:
-            return f"would take about {self.seconds * growth:.0f} s a call, more than {LIMIT:.0f} s"
+            return f"would take about {self.seconds * growth:.0f} s per call, more than {LIMIT:.0f} s"
         if (self.memory or 0) * growth > FREE_SHARE * free:
             needed, limit = (amount / 2**30 for amount in (self.memory * growth, FREE_SHARE * free))
             return f"would need about {needed:.0f} GiB, more than {limit:.1f} GiB, a quarter of what is free"
@@ -73,9 +73,10 @@ class Cost:
 
 
 class GraphLossCall:
-    """One forward and backward pass of the published graph loss, with any graph convolution, on drawn features.
+    """One forward and backward pass of the published graph loss, with any graph convolution, on random features.
 
-    Feature maps are those of 256 pixels, enlarged where they have fewer positions than there are patches.
+    The feature maps are as large as for images of 256 pixels, or larger if they would have fewer positions than there
+    are patches.
     """
 
     def __init__(self, convolution: str, size: Size, device: torch.device):
@@ -89,14 +90,14 @@ class GraphLossCall:
         self.density = math.nan
 
     def __call__(self) -> tuple[Tensor, ...]:
-        """The gradients of the output's features and of all layers."""
+        """Computes the gradients by the output's features and by the parameters of all layers."""
         loss, graphs = self.loss(self.inputs, self.outputs)
         self.density = torch.stack([graph.density for graph in graphs]).mean()
         return torch.autograd.grad(loss, [*self.outputs, *self.loss.parameters()])
 
 
 def measure_graph_loss(device: torch.device) -> dict[str, object]:
-    """By size with both forms of the published convolution, and by convolution at the published size."""
+    """Measures the published convolution in both forms by size, and all convolutions at the published size."""
     return {"sizes": _by_size(device), "convolutions": _by_convolution(device)}
 
 
@@ -107,10 +108,10 @@ def _by_convolution(device: torch.device) -> dict[str, dict[str, float]]:
 
 
 def _by_size(device: torch.device) -> list[dict[str, object]]:
-    """A row per size, from small to large; what is too slow or too large says so instead of its numbers.
+    """One row per size, from small to large; a call that is too slow or too large has the reason instead of a time.
 
-    On a CPU the last row is the published size in a process that gives freed memory back, as Python does by itself:
-    lists of edges allocate many large tensors, and take several times as long there.
+    On a CPU, the last row is the published size in a process that returns freed memory to the system, as Python does by
+    default. Lists of edges allocate many large tensors, and take several times as long there.
     """
     sizes = sorted((Size(patches, batch) for patches in PATCHES for batch in BATCHES), key=lambda size: size.pairs)
     known: dict[str, Cost] = {}
@@ -143,7 +144,7 @@ def _rows(sizes: list[Size], known: dict[str, Cost], device: torch.device) -> It
 
 
 def _memory(name: str, size: Size, device: torch.device) -> tuple[int | None, str | None]:
-    """The peak memory of a call, or why there is none."""
+    """The peak memory of a call, if known, and why the call cannot be measured, if so."""
     measure: Callable[[], int | None] = partial(_memory_of_call, name, size, device)
     try:
         return (measure() if device.type == "cuda" else in_new_process(measure)), None
@@ -152,14 +153,14 @@ def _memory(name: str, size: Size, device: torch.device) -> tuple[int | None, st
 
 
 def _memory_of_call(name: str, size: Size, device: torch.device) -> int | None:
-    # What the first call of all loads and keeps is not the loss's.
+    # A small call comes first, because what the very first call loads and keeps is not the loss's own memory.
     small = GraphLossCall(name, Size(16, 1), device)
     seconds_of(small, device)
     return memory_rise(GraphLossCall(name, size, device), device)
 
 
 def _features(channels: int, side: int, size: Size, device: torch.device) -> Tensor:
-    """Features (B, C, H, W) of at least N positions, in memory as an encoder's in training: channels last."""
+    """Random features (B, C, H, W) with at least N positions, channels last in memory like an encoder's in training."""
     side = max(side, math.ceil(math.sqrt(size.patches)))
     own = torch.randn(size.batch, channels, side, side, device=device)
     features = own + SHARED * torch.randn(size.batch, channels, 1, 1, device=device)

@@ -1,4 +1,4 @@
-"""What a measurement was made on: a time means nothing without it."""
+"""Describes the machine of a measurement, without which a time means nothing."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ LIBRARIES = ("torch", "torchvision", "torch-geometric", "lightning-fabric", "num
 
 
 def describe_machine(device: torch.device) -> dict[str, object]:
-    """Device, cores, threads, load in processes over the last minute before the measurement, and versions."""
+    """The device, cores, threads, the load (in processes, over the last minute), the system and versions."""
     return {
         "device": device.type,
         "name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
@@ -24,7 +24,7 @@ def describe_machine(device: torch.device) -> dict[str, object]:
 
 
 def _processor() -> str:
-    """The model's name, which Python's own function does not know on Linux."""
+    """The processor's model name, which Python's own function does not return on Linux."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

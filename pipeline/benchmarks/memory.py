@@ -1,4 +1,4 @@
-"""Peak memory: of a CUDA device by torch's own count, else the resident memory of a process that does nothing else."""
+"""Peak memory: on a CUDA device by torch's own count, otherwise the resident memory of a process of its own."""
 
 import os
 import warnings
@@ -12,15 +12,16 @@ import torch
 
 PROCESS, MACHINE = Path("/proc/self/status"), Path("/proc/meminfo")
 FORGET_PEAK = Path("/proc/self/clear_refs")
-"""A 5 written here makes the resident memory of now its own peak."""
+"""Writing 5 to this file resets the peak of the resident memory to its present value."""
 
 Result = TypeVar("Result")
 
 
 def memory_rise(call: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes by which the memory in use rises at most during ``call``; None where the system does not tell.
+    """The most bytes by which the memory in use rises during ``call``; None if the system does not report it.
 
-    Without CUDA it is that of the process, and too small if earlier work left memory to it: see :func:`in_new_process`.
+    Without CUDA it is the memory of the process. The result is too small if earlier work left free memory in the
+    process, so use :func:`in_new_process`.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -36,18 +37,18 @@ def memory_rise(call: Callable[[], object], device: torch.device) -> int | None:
 
 
 def in_new_process(function: Callable[..., Result], *arguments: object) -> Result:
-    """``function`` of picklable ``arguments`` in a process of its own; BrokenProcessPool if that is killed.
+    """Calls ``function`` with picklable ``arguments`` in a new process; BrokenProcessPool if that process is killed.
 
-    Unlike those of the command line, that process gives freed memory back.
+    Unlike the command line's own process, it returns freed memory to the system.
     """
     with ProcessPoolExecutor(1, get_context("spawn"), _silence) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free: on a CUDA device, else in the machine; all of its bytes where the system does not tell.
+    """The free bytes of a CUDA device or of the machine; all of the machine's bytes if the system does not report it.
 
-    What this process holds counts as free: nearly all of it was freed, and waits to be used again.
+    What this process holds counts as free, because nearly all of it has been freed and can be reused.
     """
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -63,5 +64,5 @@ def _bytes(file: Path, field: str) -> int:
 
 
 def _silence() -> None:
-    """As the command line does, before the process imports torch-geometric."""
+    """Hides the warning that the command line also hides, before the process imports torch-geometric."""
     warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)

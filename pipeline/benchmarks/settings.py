@@ -1,4 +1,4 @@
-"""The settings to measure, and what they need to run without a data set and without a network."""
+"""The settings to measure, and what they need to run without a data set and without internet access."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from pipeline.stages.prepare import prepare
 
 
 def published(params: Params) -> Params:
-    """``params`` with the values of the presets, as `gcl preset horse2zebra` writes them, on drawn images."""
+    """``params`` with the values of the presets, as `gcl preset horse2zebra` writes them, but with drawn scenes."""
     sections = params.model_dump()
     for name, values in YAML(typ="safe").load(PUBLISHED).items():
         sections[name] |= values
@@ -29,13 +29,13 @@ def published(params: Params) -> Params:
 
 
 def on_one_device(config: TrainConfig) -> TrainConfig:
-    """``config`` in one process, whatever it asks for."""
+    """``config`` for one process, whatever it requests."""
     return config.model_copy(update={"devices": 1, "num_nodes": 1, "strategy": "auto"})
 
 
 @contextmanager
 def offline(params: Params) -> Iterator[Params]:
-    """``params`` with random weights in the place of VGG16's: they decide no time, and nothing is downloaded."""
+    """``params`` with random weights instead of VGG16's: they take the same time and need no download."""
     if params.encoder.name != "vgg16":
         yield params
         return
@@ -47,7 +47,7 @@ def offline(params: Params) -> Iterator[Params]:
 
 @contextmanager
 def drawn_data(params: Params, train: int, test: int) -> Iterator[Prepared]:
-    """A prepared data set of drawn scenes of the setting's size, as many a domain as ``train`` and ``test`` say."""
+    """A prepared data set of drawn scenes of the setting's size, with ``train`` and ``test`` images per domain."""
     changes = {"source": "scenes", "image_size": drawn_size(params), "scenes_train": train, "scenes_test": test}
     with TemporaryDirectory() as folder:
         target = Path(folder) / "prepared"
@@ -57,5 +57,5 @@ def drawn_data(params: Params, train: int, test: int) -> Iterator[Prepared]:
 
 
 def drawn_size(params: Params) -> int:
-    """Pixels: the side of the setting's stored images, or of its crops where each image keeps its own size."""
+    """The side in pixels of the setting's stored images, or of its crops if each image keeps its own size."""
     return params.data.image_size or params.train.crop_size

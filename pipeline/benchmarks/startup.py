@@ -1,4 +1,4 @@
-"""What a command takes before and after its work: help, a `dvc repro` with nothing to do, every stage's imports."""
+"""The time of commands without their work: help, a `dvc repro` with nothing to do, and the imports of each stage."""
 
 import subprocess
 import sys
@@ -10,14 +10,14 @@ from pipeline.benchmarks.timing import interleaved, seconds_of
 from pipeline.running.code_that_counts import stages
 
 BUDGET = 10.0
-"""Seconds of rounds."""
+"""The seconds of rounds to measure."""
 
 UP_TO_DATE = "{}"
-"""What `dvc status --json` says of a project in which no stage has to run."""
+"""The output of `dvc status --json` if no stage has to run."""
 
 
 def measure_startup() -> dict[str, object]:
-    """Seconds of child processes: `gcl --help`, `dvc repro` where nothing is to be done, and each stage's imports."""
+    """Times child processes in seconds: `gcl --help`, `dvc repro` with nothing to do, and each stage's imports."""
     commands = {"gcl --help": ("-m", "pipeline", "--help")}
     obstacle = _why_dvc_would_run()
     if obstacle is None:
@@ -29,7 +29,7 @@ def measure_startup() -> dict[str, object]:
 
 
 def import_seconds(stage: str) -> float:
-    """What one process of a stage takes outside its work, measured once."""
+    """The seconds that a process of ``stage`` takes apart from its work, measured once."""
     return seconds_of(_in_child(_imports(stage)), torch.device("cpu"))
 
 
@@ -42,7 +42,7 @@ def _in_child(arguments: tuple[str, ...]) -> Callable[[], object]:
 
 
 def _why_dvc_would_run() -> str | None:
-    """Why `dvc repro` is not a call that does nothing here."""
+    """Why `dvc repro` would not be a call that does nothing here; None if it would."""
     status = subprocess.run(
         [sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""A whole training step: its parts, its bare convolutions, and what precision and memory format gain."""
+"""A whole training step: its parts, its bare convolutions, and the gain from precision and memory format."""
 
 from itertools import product
 
@@ -16,13 +16,13 @@ from pipeline.benchmarks.timing import interleaved
 from pipeline.running.devices import make_fabric
 
 BUDGET = 10.0
-"""Seconds of rounds for the parts, and as many for the combinations."""
+"""The seconds of rounds to measure for the parts, and as many for the combinations."""
 
 IMAGES = 4
-"""Drawn a domain to train on."""
+"""The number of training images drawn per domain."""
 
 ENDLESS = 10**6
-"""Steps: more than are ever measured."""
+"""A number of steps that is never reached."""
 
 PLAIN = "float32"
 COMBINATIONS = {
@@ -31,11 +31,11 @@ COMBINATIONS = {
         ((PLAIN, "32-true"), ("bfloat16", "bf16-mixed")), (("", False), (", channels last", True))
     )
 }
-"""What can be chosen for speed alone: its keys in the section train by name."""
+"""The settings that can be chosen for speed alone, by name, as keys of the section train."""
 
 
 def measure_step(params: Params) -> dict[str, object]:
-    """The step of ``params`` on drawn images, split into parts, and in every combination of ``COMBINATIONS``."""
+    """Measures the step of ``params`` on drawn images: its parts, and the whole in every one of ``COMBINATIONS``."""
     with offline(params) as local, drawn_data(params, train=IMAGES, test=2) as prepared:
         parts = _parts(local, prepared)
         return {
@@ -49,7 +49,7 @@ def measure_step(params: Params) -> dict[str, object]:
 
 
 def _split(parts: StepParts) -> dict[str, object]:
-    """The step and its data, each part with its share of that, and the bare convolutions."""
+    """Measures the step with its data, each part with its share of that, and the bare convolutions."""
 
     def whole() -> None:
         parts.data()
@@ -72,7 +72,7 @@ def _split(parts: StepParts) -> dict[str, object]:
 
 
 def _combinations(params: Params, prepared: Prepared) -> dict[str, dict[str, float]]:
-    """The step without its data in every combination, and how many times as fast as the plain one it is."""
+    """Measures the step without its data in every combination, with its speed relative to the plain one."""
     trainings = {
         name: _parts(params.model_copy(update={"train": params.train.model_copy(update=changes)}), prepared)
         for name, changes in COMBINATIONS.items()

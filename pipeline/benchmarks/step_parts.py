@@ -1,4 +1,4 @@
-"""The parts of a training step, each alone, on the tensors and gradients that a step would hand to it."""
+"""The parts of a training step, each on its own, with the tensors and gradients that a step would give it."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,12 +10,14 @@ from gcl.training.trainer import Trainer
 
 
 class StepParts:
-    """What :meth:`gcl.training.trainer.Trainer.step` does, in parts to be called in any order after one whole step.
+    """What :meth:`gcl.training.trainer.Trainer.step` does, in parts that can be called in any order.
+
+    Creating it runs one whole step.
 
     Args:
-        trainer: its weights change as in training.
-        batches: endless batches, a pair of (B, 3, H, W) each.
-        loss_name: what the contrast's loss is called.
+        trainer: the trainer, whose weights change as in training.
+        batches: endless batches, each a pair of (B, 3, H, W).
+        loss_name: the name of the contrast's loss.
     """
 
     def __init__(self, trainer: Trainer, batches: Iterator[list[Tensor]], loss_name: str):
@@ -35,13 +37,13 @@ class StepParts:
             self.feature_gradients = self.contrast_loss()
 
     def calls(self) -> dict[str, Callable[[], object]]:
-        """The parts by name; without a contrast there is neither encoder nor loss of it."""
+        """The parts by name; without a contrast there is neither an encoder nor the contrast's loss."""
         contrast = {"encoder": self.encoder, self.loss_name: self.contrast_loss} if self.trainer.weight > 0 else {}
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         return {"data": self.data, **networks, **contrast, "optimiser": self.optimiser}
 
     def step(self) -> None:
-        """All of it but the data."""
+        """The whole step without reading data."""
         self.trainer.step(self.a, self.b)
 
     def data(self) -> list[Tensor]:
@@ -49,12 +51,12 @@ class StepParts:
         return [images.to(self.fabric.device) for images in next(self.batches)]
 
     def generator(self) -> None:
-        """Forward, and backward to its weights."""
+        """The generator's forward pass, and the backward pass to its weights."""
         self.trainer.optimizers["generator"].zero_grad()
         self.fabric.backward(self.trainer.networks["generator"](self.images), self.output_gradient)
 
     def discriminator(self) -> None:
-        """Its own update's forward and backward, and those of the generator's update, to the translations."""
+        """The discriminator's passes for its own update, and for the generator's, backward to the translations."""
         discriminator, fake = self.trainer.networks["discriminator"], self.outputs[: len(self.a)]
         self.trainer.optimizers["discriminator"].zero_grad()
         scores = discriminator(torch.cat([fake, self.b]))
@@ -64,14 +66,14 @@ class StepParts:
         discriminator.requires_grad_(True)
 
     def encoder(self) -> None:
-        """Features of the inputs without gradient, features of the translations, and backward to these."""
+        """The features of the inputs, without gradient, and those of the translations, backward to the translations."""
         self.trainer.optimizers["generator"].zero_grad()
         with self.fabric.autocast():
             _, features = self._features(self.outputs.detach().requires_grad_())
         torch.autograd.backward(features, self.feature_gradients)
 
     def contrast_loss(self) -> list[Tensor]:
-        """Forward, and backward to its layers and to the features of the translations, whose gradients it returns."""
+        """The contrast's loss, backward to its layers and the translations' features; returns the latter's gradients."""
         self.trainer.optimizers["contrast"].zero_grad()
         features = [layer.detach().requires_grad_() for layer in self.features]
         with self.fabric.autocast():
@@ -80,7 +82,7 @@ class StepParts:
         return [layer.grad for layer in features]
 
     def optimiser(self) -> None:
-        """All updates of weights, rates and the average; the gradients stay."""
+        """All updates of weights, learning rates and the moving average; the gradients are kept."""
         for optimizer in self.trainer.optimizers.values():
             optimizer.step()
         for schedule in self.trainer.schedules:
@@ -94,7 +96,7 @@ class StepParts:
         return input_features, self.contrast.features(outputs)
 
     def _gradient_of_outputs(self) -> Tensor:
-        """That of the generator's whole loss."""
+        """The gradient of the generator's whole loss by its outputs."""
         outputs = self.outputs.detach().requires_grad_()
         total = generator_loss(self.trainer.networks["discriminator"](outputs[: len(self.a)]))
         if self.trainer.weight > 0:

@@ -1,4 +1,4 @@
-"""What was measured, as tables for people; the JSON has the same numbers and more."""
+"""Tables of the measurements for people; the JSON file has the same values and more."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def graph_loss_table(measured: Numbers) -> RenderableType:
 
 
 def _by_size(rows: Iterable[Numbers]) -> Table:
-    """A row per size; peaks are those of processes that give freed memory back, as the last row's does."""
+    """One row per size. Peaks are from processes that return freed memory to the system, as the last row's does."""
     columns = ("patches", "batch", DENSE, f"PyG's {SPARSE}", "ratio", f"{DENSE}, peak", f"PyG's {SPARSE}, peak")
     table = _table("graph loss, forward and backward, published setting", *columns)
     for row in rows:
@@ -38,7 +38,7 @@ def _by_convolution(convolutions: Mapping[str, Numbers]) -> Table:
 
 
 def step_table(settings: Mapping[str, Numbers]) -> Table:
-    """The parts of the step of every setting, then what its choices of speed gain."""
+    """The parts of the step for every setting, then the gain from settings chosen for speed."""
     table = _table("training step", "setting", "part", "time", "share or ratio")
     for name, measured in settings.items():
         format_ = f"{measured['precision']}, channels last {'on' if measured['channels_last'] else 'off'}"
@@ -56,7 +56,7 @@ def step_table(settings: Mapping[str, Numbers]) -> Table:
 
 
 def translation_table(settings: Mapping[str, Numbers]) -> Table:
-    """Images a second of the loop and of the stage, in float32 and bfloat16."""
+    """Images per second of the plain loop and of the stage, in float32 and in bfloat16."""
     table = _table("translation, images/s", "setting", "pixels", "plain loop", "gcl translate", "in bfloat16")
     for name, measured in settings.items():
         gains = [
@@ -68,7 +68,7 @@ def translation_table(settings: Mapping[str, Numbers]) -> Table:
 
 
 def evaluation_table(measured: Numbers) -> Table:
-    """Images a second with the bundled features."""
+    """The time and the images per second with the bundled features."""
     table = _table("evaluation, bundled features", "test images", "train images", "pixels", "time", "test images/s")
     counts = [str(measured[name]) for name in ("test", "train", "size")]
     table.add_row(*counts, _seconds(measured), shown(measured["images_a_second"]))
@@ -76,7 +76,7 @@ def evaluation_table(measured: Numbers) -> Table:
 
 
 def startup_table(commands: Mapping[str, Numbers]) -> Table:
-    """A row a command."""
+    """One row per command."""
     table = _table("start-up", "command", "time")
     for name, timing in commands.items():
         table.add_row(name, _seconds(timing))
@@ -84,7 +84,7 @@ def startup_table(commands: Mapping[str, Numbers]) -> Table:
 
 
 def estimate_table(rows: Iterable[StageTime]) -> Table:
-    """A row a stage, and the sum."""
+    """One row per stage, and the total."""
     rows = list(rows)
     table = _table("estimate for this machine", "stage", "time", "of")
     for row in rows:
@@ -100,7 +100,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _seconds(timing: Numbers) -> str:
-    """A median, or why there is none."""
+    """The median in seconds, or why there is none."""
     return f"skipped: {timing['skipped']}" if "skipped" in timing else f"{timing['seconds']:.3g} s"
 
 
@@ -109,7 +109,7 @@ def _mebibytes(memory: int | None) -> str:
 
 
 def _duration(seconds: float | None) -> str:
-    """Seconds, or minutes, or hours, as one would say it."""
+    """``seconds`` in the unit that one would use: seconds, minutes or hours."""
     if seconds is None:
         return UNKNOWN
     if seconds < 120:

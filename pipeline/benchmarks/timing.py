@@ -1,6 +1,7 @@
-"""Medians of interleaved repeats: calls to compare take turns, so that what else the machine does strikes them all.
+"""Medians of interleaved repeats: the calls to compare take turns, so that other work on the machine affects them all.
 
-``torch.utils.benchmark.Timer`` finishes one call before the next begins, and warms up anew for every measurement.
+``torch.utils.benchmark.Timer`` is not used because it finishes all repeats of one call before those of the next, and
+warms up again for every measurement.
 """
 
 import time
@@ -15,7 +16,7 @@ MOST_ROUNDS = 100
 
 @dataclass(frozen=True)
 class Timing:
-    """The seconds of every repeat of one call, a number a round."""
+    """The seconds of every repeat of one call, one per round."""
 
     samples: tuple[float, ...]
 
@@ -25,7 +26,7 @@ class Timing:
         return median(self.samples)
 
     def ratio(self, other: "Timing") -> float:
-        """How many times as long as ``other`` this took: the median over rounds that both were part of."""
+        """How many times as long as ``other`` this took: the median over the rounds, which both must share."""
         return median(mine / its for mine, its in zip(self.samples, other.samples, strict=True))
 
     def read(self) -> dict[str, float]:
@@ -37,10 +38,10 @@ class Timing:
 def interleaved(
     calls: Mapping[str, Callable[[], object]], device: torch.device, budget: float, least: int = 3
 ) -> dict[str, Timing]:
-    """The time of every call: one warm-up each, then rounds of all of them in turn.
+    """Times all calls: one warm-up each, then rounds in which they take turns.
 
-    Rounds go on for ``budget`` seconds, but there are at least ``least`` and at most 100 of them. On CUDA a call lasts
-    until the device has finished.
+    Rounds go on for ``budget`` seconds, but there are at least ``least`` and at most 100 of them. On CUDA, a call's
+    time includes waiting for the device to finish.
     """
     for call in calls.values():
         seconds_of(call, device)
@@ -54,7 +55,7 @@ def interleaved(
 
 
 def seconds_of(call: Callable[[], object], device: torch.device) -> float:
-    """How long one ``call`` takes, until the device has finished."""
+    """How many seconds one ``call`` takes, until the device has finished."""
     wait_for(device)
     start = time.perf_counter()
     call()
@@ -63,5 +64,5 @@ def seconds_of(call: Callable[[], object], device: torch.device) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Returns when everything that was sent to ``device`` is done."""
+    """Waits until ``device`` has finished everything."""
     torch.get_device_module(device).synchronize()

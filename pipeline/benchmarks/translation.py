@@ -1,4 +1,4 @@
-"""Translation in images a second: what `gcl translate` does beside a plain loop, one image after the other."""
+"""The speed of translation in images per second: `gcl translate` compared with a plain loop, one image at a time."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -17,18 +17,18 @@ from pipeline.benchmarks.timing import interleaved
 from pipeline.running.devices import fabric_on_one_device
 
 IMAGES = 16
-"""Enough that starting the threads hardly counts."""
+"""The number of test images, enough for the start of the threads to hardly matter."""
 
 BUDGET = 10.0
-"""Seconds of rounds."""
+"""The seconds of rounds to measure."""
 
 
 def measure_translation(params: Params) -> dict[str, object]:
-    """Images a second on drawn images of the setting's size, by a generator with random weights."""
+    """Measures images per second on drawn images of the setting's size, with a generator with random weights."""
     bfloat16 = fabric_on_one_device(params.train.accelerator, "bf16-mixed")
     device = bfloat16.device
     generator = Generator(**params.generator.model_dump()).to(device).eval()
-    translator = deepcopy(generator)  # left channels last
+    translator = deepcopy(generator)  # translate_folder converts it to channels last
     with drawn_data(params, train=2, test=IMAGES) as prepared, TemporaryDirectory() as folder:
         source, target = prepared.split("testA"), Path(folder)
         calls = {

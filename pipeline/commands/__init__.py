@@ -1,1 +1,1 @@
-"""The commands of the command line, in two files: those of the stages, and the tools beside them."""
+"""The commands of the command line, in two files: the stages, and the other tools."""

@@ -1,4 +1,4 @@
-"""The stages' own files and folders, and by which file a later stage finds the MLflow run of a training."""
+"""The stages' own files and folders, and the file by which a later stage finds the MLflow run of a training."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ REPORTS = Path("reports")
 
 
 def training_run_file(reports: Path, model: Path = MODEL) -> Path:
-    """Where a training keeps its run: data/run.json speaks of the stage's own folders only.
+    """The file in which a training keeps its MLflow run: data/run.json, or one in ``reports`` for other folders.
 
-    UserError for another model whose curves and samples would take the place of the stage's.
+    UserError if the curves and samples of another model would replace those of the stage.
     """
     _check_reports(reports, "--model", (model, MODEL))
     return RUN if _own((reports, REPORTS), (model, MODEL)) else reports / RUN.name
@@ -28,10 +28,10 @@ def training_run_file(reports: Path, model: Path = MODEL) -> Path:
 def evaluation_run_file(
     given: Path | None, name: str | None, prepared: Path, translated: Path, reports: Path
 ) -> Path | None:
-    """The file of the run that an evaluation is logged to: ``given``, or data/run.json for the stage's own folders.
+    """The file of the MLflow run to log an evaluation to: ``given``, or data/run.json for the stage's own folders.
 
-    None where a new run of that ``name`` is asked for, and for other folders, which is told. UserError if ``given`` is
-    not there, or a name too, and for other folders whose numbers would take the place of the stage's.
+    None if a new run called ``name`` is requested, and for other folders, which is announced. UserError if ``given``
+    does not exist or is combined with ``name``, or if the metrics of other folders would replace those of the stage.
     """
     _check_reports(reports, "--prepared or --translated", (prepared, PREPARED), (translated, TRANSLATED))
     if given is not None and name is not None:
@@ -43,7 +43,7 @@ def evaluation_run_file(
     if _own((prepared, PREPARED), (translated, TRANSLATED), (reports, REPORTS)):
         return RUN
     announce(
-        "not logged to MLflow, since these are not the stage's own folders: --run-file FILE logs to the run of a "
+        "not logged to MLflow, because these are not the stage's own folders: --run-file FILE logs to the run of a "
         "training, --run-name NAME to a new one"
     )
     return None
@@ -51,9 +51,11 @@ def evaluation_run_file(
 
 def _check_reports(reports: Path, options: str, *pairs: tuple[Path, Path]) -> None:
     if _own((reports, REPORTS)) and not _own(*pairs):
-        raise UserError(f"{reports} holds what the stages' own folders gave: with another {options} name --reports too")
+        raise UserError(
+            f"{reports} holds results of the stages' own folders; with another {options}, name --reports too"
+        )
 
 
 def _own(*pairs: tuple[Path, Path]) -> bool:
-    """Whether each path is the stage's own, which stands second."""
+    """Whether the first path of each pair is the second, the stage's own."""
     return all(path.resolve() == own.resolve() for path, own in pairs)

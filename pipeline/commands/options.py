@@ -1,4 +1,4 @@
-"""The options that several commands have, and how a command reads its parameters."""
+"""The options that several commands share, and how a command reads its parameters."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from gcl.config import Params
 
-ParamsFile = Annotated[Path, typer.Option("--params", help="The experiment's numbers.")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="The experiment's parameters.")]
 PreparedFolder = Annotated[Path, typer.Option(help="Prepared data set: what `gcl prepare` wrote.")]
 ModelFolder = Annotated[Path, typer.Option(help="Model folder: what `gcl train` or `gcl import-checkpoint` wrote.")]
 TranslatedFolder = Annotated[Path, typer.Option(help="Translated images: what `gcl translate` wrote.")]
@@ -19,12 +19,12 @@ RunFile = Annotated[
         help="File that keeps the id of the MLflow run.", show_default="data/run.json, or beside other reports"
     ),
 ]
-UnfinishedFolder = Annotated[Path, typer.Option(help="Folder of what a killed training goes on from.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Start afresh, whatever is there.")]
+UnfinishedFolder = Annotated[Path, typer.Option(help="Folder of the states from which a killed training resumes.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Start from scratch, whatever is there.")]
 
 
 def params_in(file: Path) -> "Params":
-    """The parameters in ``file``: read before a stage is imported, so that a wrong key is told at once."""
+    """The parameters in ``file``, read before a stage is imported, so that a wrong key is reported at once."""
     from pipeline.params import read_params
 
     return read_params(file)

@@ -1,6 +1,6 @@
-"""The commands of the stages: each reads params.yaml, says where things lie and calls its stage.
+"""The commands of the stages: each reads params.yaml, determines the paths and calls its stage.
 
-Stage modules are imported inside their commands, since torch and MLflow take seconds that ``--help`` must not pay.
+Stage modules are imported inside their commands, because torch and MLflow take seconds that ``--help`` must not cost.
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ app = typer.Typer()
 
 @app.command()
 def prepare(params_file: ParamsFile = PARAMS, target: Annotated[Path, typer.Option(help="Folder to fill.")] = PREPARED):
-    """Draw or import the data set: decoded once, upright, 8-bit RGB PNG, with a manifest."""
+    """Draw or import the data set, as upright 8-bit RGB PNGs with a manifest."""
     params = params_in(params_file)
     from pipeline.stages.prepare import prepare
 
@@ -61,7 +61,7 @@ def train(
     unfinished: UnfinishedFolder = UNFINISHED,
     restart: Restart = False,
 ):
-    """Train the translation model; writes curves and sample grids on the way. Goes on where a killed call stopped."""
+    """Train the translation model, with curves and sample grids on the way. Resumes where a killed call stopped."""
     params = params_in(params_file)
     from gcl.images.prepared import Prepared
     from pipeline.running.processes import on_all_devices
@@ -85,10 +85,10 @@ def translate(
     source: Annotated[Path, typer.Option("--input", help="An image, or a folder of images, nested or not.")] = PREPARED
     / "testA",
     target: Annotated[
-        Path, typer.Option("--output", help="Folder for PNGs of the same names, or for one image a .png file.")
+        Path, typer.Option("--output", help="Folder for PNGs of the same names or, for a single image, a .png file.")
     ] = TRANSLATED,
 ):
-    """Translate images of any size, in the model's precision. Without a params.yaml on the best device there is."""
+    """Translate images of any size in the model's precision; without a params.yaml, on the best device available."""
     in_project = params_file.is_file() or params_file != PARAMS
     accelerator = params_in(params_file).train.accelerator if in_project else "auto"
     from pipeline.stages.translate import translate
@@ -112,7 +112,7 @@ def evaluate(
     ] = None,
     run_name: Annotated[str | None, typer.Option(help="Log to a new MLflow run of this name instead.")] = None,
 ):
-    """Measure FID, KID, LPIPS and, where the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
+    """Measure FID, KID, LPIPS and, if the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
     params = params_in(params_file)
     from gcl.images.prepared import Prepared
     from pipeline.running.run_folder import RunFolder
@@ -132,7 +132,7 @@ def report(
     translated: TranslatedFolder = TRANSLATED,
     reports: ReportsFolder = REPORTS,
 ):
-    """Write reports/report.md with its figures from what the other stages left."""
+    """Write reports/report.md and its figures from the results of the other stages."""
     params = params_in(params_file)
     from gcl.images.prepared import Prepared
     from pipeline.running.run_folder import RunFolder
@@ -146,9 +146,9 @@ def report(
 @app.command()
 def variants(
     params_file: ParamsFile = PARAMS,
-    target: Annotated[Path, typer.Option(help="Folder to fill, a file a variant.")] = VARIANTS,
+    target: Annotated[Path, typer.Option(help="Folder to fill, with one file per variant.")] = VARIANTS,
 ):
-    """Write down what each variant of the ablation reads, so that DVC reruns those that changed and no other."""
+    """Write down what each variant of the ablation reads, so that DVC reruns only those that changed."""
     from pipeline.stages.variants import write_variants
 
     stop_cleanly()
@@ -164,7 +164,7 @@ def ablate(
     unfinished: UnfinishedFolder = UNFINISHED,
     restart: Restart = False,
 ):
-    """Train, translate and evaluate one variant, once a seed; what a killed call finished stays."""
+    """Train, translate and evaluate one variant, once per seed; seeds that a killed call finished are kept."""
     params = params_in(params_file)
     from gcl.images.prepared import Prepared
     from pipeline.running.processes import on_all_devices
@@ -188,7 +188,7 @@ def compare(
     ablations: Annotated[Path, typer.Option(help="Folder of the variants: what `gcl ablate` wrote.")] = ABLATIONS,
     reports: ReportsFolder = REPORTS,
 ):
-    """Write reports/ablation.md: the main run beside its variants, with what seeds and test images leave open."""
+    """Write reports/ablation.md: the main run beside its variants, with the uncertainty from seeds and test images."""
     params = params_in(params_file)
     from gcl.images.prepared import Prepared
     from pipeline.running.run_folder import RunFolder

@@ -1,6 +1,6 @@
-"""The commands beside the stages.
+"""The commands that are not stages.
 
-What they call is imported inside them, since torch and MLflow take seconds that ``--help`` must not pay.
+What they call is imported inside them, because torch and MLflow take seconds that ``--help`` must not cost.
 """
 
 from enum import StrEnum
@@ -18,7 +18,7 @@ app = typer.Typer()
 
 
 class Network(StrEnum):
-    """The bundled networks."""
+    """A bundled network."""
 
     encoder = "encoder"
     judge = "judge"
@@ -26,7 +26,7 @@ class Network(StrEnum):
 
 
 class Part(StrEnum):
-    """What `gcl bench` measures."""
+    """A part of what `gcl bench` measures."""
 
     graph_loss = "graph-loss"
     step = "step"
@@ -37,10 +37,10 @@ class Part(StrEnum):
 
 @app.command()
 def preset(
-    name: Annotated[str | None, typer.Argument(help="Which one; without it they are listed.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The preset's name; without it, all are listed.")] = None,
     params_file: ParamsFile = PARAMS,
 ):
-    """Apply a preset, say the published setting, to params.yaml: its keys change, comments stay."""
+    """Apply a preset, such as the published setting, to params.yaml; its comments are kept."""
     from pipeline.presets.apply import apply_preset, list_presets
 
     stop_cleanly()
@@ -49,7 +49,7 @@ def preset(
 
 @app.command()
 def sync_tracking():
-    """Bring what the tracking server missed while it was down or slow into it; nothing comes in twice."""
+    """Send the tracking server what it missed while it was down or slow; nothing is logged twice."""
     from pipeline.tracking.sync import sync_tracking
 
     stop_cleanly()
@@ -58,10 +58,10 @@ def sync_tracking():
 
 @app.command()
 def import_checkpoint(
-    checkpoint: Annotated[Path, typer.Argument(help="A generator of the CUT family, say latest_net_G.pth.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A generator of the CUT family, such as latest_net_G.pth.")],
     target: Annotated[Path, typer.Option(help="Model folder to write.")],
 ):
-    """Make a model folder of a published generator; nothing in its file is run."""
+    """Turn a published generator into a model folder; no code in its file is run."""
     from gcl.exchange.public_checkpoints import import_checkpoint
     from pipeline.console import announce
 
@@ -77,26 +77,27 @@ def import_checkpoint(
 
 @app.command()
 def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .onnx.")], model: ModelFolder = MODEL):
-    """Write a model as ONNX for images of any number and size, checked against the original."""
+    """Export a model to ONNX, for any number and size of images, checked against the original."""
     from gcl.exchange.onnx_export import export_onnx
     from gcl.networks.model_folder import load_generator
     from pipeline.console import announce
 
-    # Not stop_cleanly(): torch imports much in the middle of it, and nothing is ever left half-done.
+    # stop_cleanly() is not called: torch imports a lot in the middle of an export, where an exception would end in a
+    # long traceback, and nothing is ever left half-done.
     difference = export_onnx(load_generator(model), onnx)
     announce(f"exported, differs by at most {difference:.1g}: {onnx}")
 
 
 @app.command()
 def bench(
-    parts: Annotated[list[Part] | None, typer.Argument(help="What to measure; everything if nothing is named.")] = None,
+    parts: Annotated[list[Part] | None, typer.Argument(help="What to measure; everything by default.")] = None,
     params_file: ParamsFile = PARAMS,
-    output: Annotated[Path | None, typer.Option("--output", help="JSON file for the numbers.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="JSON file for the measurements.")] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Only tell how long `dvc repro` takes here with these parameters.")
+        bool, typer.Option("--estimate", help="Only estimate how long `dvc repro` takes here with these parameters.")
     ] = False,
 ):
-    """Measure this machine: the graph loss, training steps, translation, evaluation, start-up. Wants it to itself."""
+    """Time graph loss, training steps, translation, evaluation and start-up on this machine, which should be idle."""
     params = params_in(params_file)
     from gcl.images.prepared import Prepared
     from pipeline.benchmarks.bench import bench, bench_estimate
@@ -112,23 +113,23 @@ def bench(
 
 @app.command()
 def pretrain_encoder(
-    network: Annotated[Network, typer.Argument(help="Which of the bundled networks.")] = Network.encoder,
+    network: Annotated[Network, typer.Argument(help="The bundled network to train.")] = Network.encoder,
     target: Annotated[
         Path | None,
         typer.Option(
             help="Folder for NAME.safetensors and NAME.json.",
-            show_default="where the bundled network lies: gcl/networks/weights or gcl/measures/weights",
+            show_default="the bundled network's folder, gcl/networks/weights or gcl/measures/weights",
         ),
     ] = None,
 ):
-    """Train a bundled network again from scratch: minutes on a CPU."""
+    """Train a bundled network again from scratch, which takes minutes on a CPU."""
     import torch
 
     from gcl.pretraining.encoder_and_judge import pretrain
     from gcl.pretraining.segmenter import pretrain_segmenter
 
     stop_cleanly()
-    # The order of sums depends on the number of threads: with one, the recorded hashes can be met again.
+    # The order of summation depends on the number of threads; with one, the recorded hashes can be reproduced.
     torch.set_num_threads(1)
     target = target or Path("gcl/networks/weights" if network is Network.encoder else "gcl/measures/weights")
     pretrain_segmenter(target) if network is Network.segmenter else pretrain(network.value, target)

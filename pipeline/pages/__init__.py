@@ -1,1 +1,1 @@
-"""The two reports: their templates, figures and tables."""
+"""The pages of the two reports: templates, figures and tables."""

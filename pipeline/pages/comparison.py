@@ -1,4 +1,4 @@
-"""The main setting beside its variants: every metric of theirs, the verdict on each, and what they are compared by."""
+"""The main setting beside its variants: all metrics, the verdict on each variant, and the metrics that compare them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,15 @@ from pipeline.running.run_folder import RunFolder, seed_folder
 from pipeline.variant_params import seeds_of
 
 Runs = Mapping[str, Sequence[RunFolder]]
-"""By variant, the main setting first: one run per seed."""
+"""One run per seed for every variant, the main setting first."""
 
 
 def find_runs(params: Params, main: RunFolder, ablations: Path) -> Runs:
-    """``main`` and all runs in ``ablations``; UserError unless all were measured alike, on the same test images."""
+    """Finds ``main`` and all runs in ``ablations``.
+
+    UserError if no variant runs the main setting's other seeds, or if runs were measured on different test images or by
+    an earlier version.
+    """
     if seeds_of(params, MAIN) and MAIN not in params.ablate.variants:
         raise UserError(
             f"ablate.seeds is {params.ablate.seeds}, but no variant runs the main setting with the seeds after the "
@@ -45,10 +49,10 @@ def find_runs(params: Params, main: RunFolder, ablations: Path) -> Runs:
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """One metric by variant.
+    """One metric, by variant.
 
-    ``row`` is that of the first run that has it: all but its value holds for every run. ``estimates`` has None for a
-    variant of which a run does not have it.
+    ``row`` comes from the first run that has the metric; all of it but the values holds for every run. ``estimates``
+    has None for a variant if one of its runs does not have the metric.
     """
 
     row: Row
@@ -56,34 +60,34 @@ class ComparedMetric:
 
     @property
     def name(self) -> str:
-        """Its name on the features that it was measured on."""
+        """The metric's name, which depends on the features that it was measured on."""
         return self.row["name"]
 
     def rows(self) -> dict[str, Row]:
-        """By variant what :mod:`gcl.measures.verdict` takes, with the mean over the seeds."""
+        """One row per variant, as :mod:`gcl.measures.verdict` takes it, with the mean over the seeds as its value."""
         known = {variant: estimate for variant, estimate in self.estimates.items() if estimate is not None}
         return {variant: {**self.row, "value": estimate.mean} for variant, estimate in known.items()}
 
     @property
     def judged(self) -> bool:
-        """Whether any run can be better or worse by it than doing nothing."""
+        """Whether any variant can be better or worse than doing nothing by this metric."""
         return any(is_judged(row) for row in self.rows().values())
 
     @property
     def hopeless(self) -> bool:
-        """Whether by this metric every variant is worse than doing nothing."""
+        """Whether every variant is worse than doing nothing by this metric."""
         return self.judged and all(gain(row) < 0 for row in self.rows().values())
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that the runs of main and its variants measured."""
+    """All metrics of the runs of the main setting and its variants."""
 
     runs: Runs
 
     @cached_property
     def metrics(self) -> list[ComparedMetric]:
-        """Every metric that any run has, in the order of the rows."""
+        """All metrics that any run has, in the order of its rows."""
         rows = {}
         for run in chain(*self.runs.values()):
             rows |= {name: row for name, row in run.metrics.items() if name not in rows}
@@ -92,23 +96,23 @@ class Comparison:
 
     @property
     def shown(self) -> list[ComparedMetric]:
-        """Those that do not mislead."""
+        """The metrics that do not mislead."""
         return [metric for metric in self.metrics if metric.row["misleads"] is None]
 
     @property
     def left_out(self) -> list[ComparedMetric]:
-        """Those that mislead."""
+        """The metrics that mislead."""
         return [metric for metric in self.metrics if metric.row["misleads"] is not None]
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
-        """On every variant, by its means over the seeds."""
+        """The verdict on every variant, based on its means over the seeds."""
         rows = [metric.rows() for metric in self.metrics]
         return {variant: verdict_on([of[variant] for of in rows if variant in of]) for variant in self.runs}
 
     @cached_property
     def compared(self) -> list[ComparedMetric]:
-        """Those that variants are compared by: among failures, a smaller one says nothing about the settings."""
+        """The metrics by which variants are compared: a smaller failure among failures says nothing about settings."""
         if all(verdict.word == WORSE for verdict in self.verdicts.values()):
             return []
         return [metric for metric in self.shown if not metric.hopeless]

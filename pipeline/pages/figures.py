@@ -1,4 +1,4 @@
-"""The pictures of both reports: sample strip, curves, the shared graph of one image, and metrics by variant."""
+"""The pictures of both reports: sample images, curves, the graph of one image, and metrics by variant."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from gcl.contrast.patch_graph import PatchGraph
 from gcl.images.pixels import to_tensor
 
 INCHES, DOTS = 1.25, 120
-"""Of one thumbnail: its side, and dots an inch."""
+"""The side of a thumbnail in inches, and the resolution of figures in dots per inch."""
 
 LETTER = 0.09
-"""Inches that a letter of a label takes."""
+"""The width of a letter in a label, in inches."""
 
 MEANING = {
     "discriminator": "discriminator (least squares)",
@@ -30,9 +30,9 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Panel:
-    """One metric: ``by_seed`` are its values by variant, ``intervals`` surround their means, None where none is known.
+    """One metric. ``by_seed`` holds its values by variant; ``intervals`` surround their means, None if unknown.
 
-    ``title`` names the metric, ``note`` what the intervals are. The first variant is the one to compare with.
+    ``title`` names the metric, and ``note`` says what the intervals are. The first variant is the one to compare with.
     """
 
     title: str
@@ -42,7 +42,7 @@ class Panel:
 
 
 def draw_samples(rows: dict[str, Sequence[Path]], target: Path) -> None:
-    """One labelled row of thumbnails an entry of ``rows``, columns belonging together."""
+    """Draws one labelled row of thumbnails per entry of ``rows``; the images in a column belong together."""
     columns = max(len(paths) for paths in rows.values())
     labels = LETTER * max(map(len, rows))
     figure = Figure(figsize=(INCHES * columns + labels, INCHES * len(rows)), layout="constrained")
@@ -57,7 +57,7 @@ def draw_samples(rows: dict[str, Sequence[Path]], target: Path) -> None:
 
 
 def draw_curves(curves: pd.DataFrame, target: Path) -> None:
-    """One panel a column of ``curves`` over its column ``step``."""
+    """Draws one panel per column of ``curves``, over its column ``step``."""
     names = [name for name in curves.columns if name != "step"]
     figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
@@ -70,7 +70,7 @@ def draw_curves(curves: pd.DataFrame, target: Path) -> None:
 
 
 def draw_metrics(panels: Sequence[Panel], target: Path) -> None:
-    """Small multiples: a panel a metric, a row a variant, a dot a seed, a tick the mean, a bar its interval."""
+    """Draws one panel per metric and in it one row per variant: dots are seeds, a tick the mean, a bar its interval."""
     variants = list(panels[0].by_seed)
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -106,9 +106,9 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def draw_graph(graph: PatchGraph, pair: Sequence[Path], target: Path) -> None:
-    """The ``graph`` of one input on the files of the input and its translation.
+    """Draws the ``graph`` of one input on the images of the input and its translation.
 
-    From the left: the input with the patch nearest to its middle, and that patch's neighbours; the same places on the
+    From the left: the input with the patch nearest to its centre and that patch's neighbours; the same places in the
     translation; and the nodes that each pooling level kept.
     """
     images = [to_tensor(path) for path in pair]
@@ -154,8 +154,8 @@ def _draw_kept(axes: Axes, places: np.ndarray, graph: PatchGraph) -> None:
 
 
 def _pixel_places(graph: PatchGraph, size: Sequence[int]) -> np.ndarray:
-    """The centres (N, 2) of the patches of the first image, x and y in its pixels; ``size`` is its height and width."""
-    # Pooling drops the last pixels of sides that it cannot halve, so the stride is a whole number.
+    """The centres (N, 2) of the first image's patches, x and y in its pixels; ``size`` is its height and width."""
+    # The encoder's pooling drops the last pixel of an odd side, so the stride is a whole number.
     height, width = graph.map_size
     rows, columns = (graph.ids[0] // width).numpy(), (graph.ids[0] % width).numpy()
     return np.stack([columns + 0.5, rows + 0.5], axis=1) * (size[0] // height) - 0.5
@@ -169,5 +169,5 @@ def _show(axes: Axes, image: Tensor) -> None:
 
 
 def _save(figure: Figure, target: Path) -> None:
-    # The version of matplotlib, which it would write into the file, is no part of the result.
+    # By default matplotlib writes its version into the file, which is no part of the result.
     figure.savefig(target, dpi=DOTS, metadata={"Software": None})

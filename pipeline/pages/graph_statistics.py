@@ -1,4 +1,4 @@
-"""How connected a patch graph is: a few numbers for the report."""
+"""Statistics for the report on how connected a patch graph is."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from torch_geometric.utils import degree, to_scipy_sparse_matrix
 
 @dataclass(frozen=True)
 class GraphStatistics:
-    """Of one undirected graph without self-loops.
+    """The statistics of one undirected graph without self-loops.
 
     Attributes:
-        nodes, edges: how many there are, an edge counting once for both of its directions.
-        mean_degree: neighbours of a node, on average.
-        components: parts that no edge connects with each other, single nodes among them.
+        nodes, edges: their numbers; an edge counts once for both directions.
+        mean_degree: the average number of neighbours of a node.
+        components: the number of parts that are not connected with each other, including single nodes.
         density: the share of possible edges that exist, in [0, 1].
     """
 
@@ -26,7 +26,7 @@ class GraphStatistics:
 
 
 def statistics_of(graph: Data) -> GraphStatistics:
-    """Those of ``graph``, which holds every edge in both directions."""
+    """The statistics of ``graph``, which holds every edge in both directions."""
     nodes = graph.num_nodes
     mean_degree = degree(graph.edge_index[0], nodes).mean().item()
     components, _ = connected_components(to_scipy_sparse_matrix(graph.edge_index, num_nodes=nodes), directed=False)

@@ -1,6 +1,6 @@
-"""What both reports are made with: their templates, and words from outside made harmless.
+"""Renders the templates of both reports, and escapes text from outside.
 
-Whatever a person, a file or its name said reaches a page through the filters ``text`` and ``code``.
+Everything that comes from a person, a file or a file's name reaches a page through the filters ``text`` and ``code``.
 """
 
 import html
@@ -14,7 +14,7 @@ from gcl.measures.rounding import shown
 
 
 def render(template: str, **values: Any) -> str:
-    """The text of a template in pipeline/templates; UndefinedError for a value that it wants and does not get."""
+    """Renders a template in pipeline/pages/templates; UndefinedError if a value that it uses is missing."""
     environment = Environment(
         loader=PackageLoader("pipeline.pages"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -23,21 +23,21 @@ def render(template: str, **values: Any) -> str:
 
 
 def text(words: str) -> str:
-    """``words`` as Markdown that shows just these, in one line and without any markup, also in a table's cell."""
+    """``words`` as Markdown that shows them literally in one line, without any markup, even in a table's cell."""
     return re.sub(r"([\\`*_\[\]|~$!])", r"\\\1", html.escape(_one_line(words), quote=False))
 
 
 def code(value: object) -> str:
-    """``value`` as a code span for a table's cell, whatever backticks and pipes it holds."""
+    """``value`` as a code span that is valid in a table's cell, whatever backticks and pipes it contains."""
     content = _one_line(str(value)) or " "
     fence = "`" * (1 + max(map(len, re.findall("`+", content)), default=0))
-    # A space beside a fence is no part of the content, and without it the content's own backtick would be.
+    # Markdown strips one space beside each fence. Without it, a backtick of the content would become part of the fence.
     padding = " " if content[0] in "` " or content[-1] in "` " else ""
     return f"{fence}{padding}{content}{padding}{fence}".replace("|", r"\|")
 
 
 def names(listed: Iterable[str]) -> str:
-    """Names of ours, such as those of metrics, one after the other as code."""
+    """The project's own names, such as those of metrics, as a list of code spans."""
     return ", ".join(f"`{name}`" for name in listed)
 
 

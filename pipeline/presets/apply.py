@@ -1,4 +1,4 @@
-"""Presets: the published setting for each public data set, which one command writes into params.yaml."""
+"""Presets: the published setting for each public data set, written into params.yaml by one command."""
 
 from io import BytesIO
 from pathlib import Path
@@ -16,27 +16,27 @@ NULL = "tag:yaml.org,2002:null"
 
 
 def preset_names() -> list[str]:
-    """All presets, by name: a public data set each."""
+    """The names of all presets, one per public data set."""
     return sorted(DATASETS)
 
 
 def list_presets() -> None:
-    """Prints what presets are, and every name."""
+    """Prints what presets are, and all their names."""
     announce(PUBLISHED.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
     for name in preset_names():
         announce(f"  {name}")
 
 
 def apply_preset(name: str, path: Path) -> None:
-    """Changes the preset's keys in the file at ``path``, keeping its other keys, order and comments.
+    """Changes the preset's keys in the file at ``path`` and keeps its other keys, order and comments.
 
-    UserError if there is no such preset, or if the result would not be valid; then the file stays as it was.
+    UserError if there is no such preset or the result would not be valid; the file is then unchanged.
     """
     if name not in preset_names():
-        raise UserError(f"no preset {name}; there are: {', '.join(preset_names())}")
+        raise UserError(f"there is no preset {name}; choose from {', '.join(preset_names())}")
     yaml = YAML()
     yaml.width = 200
-    # ruamel would write nothing at all for null.
+    # By default ruamel writes an empty value for null.
     yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar(NULL, "null"))
     read_params(path)
     params = yaml.load(path)
@@ -52,7 +52,7 @@ def apply_preset(name: str, path: Path) -> None:
 
 
 def _replace(section: dict, key: str, value: object) -> None:
-    """Puts ``value`` in, lists in place, so that their comments and one-line style stay."""
+    """Sets ``section[key]``; lists are changed in place to keep their comments and their one-line style."""
     if isinstance(value, list):
         section[key][:] = value
     else:

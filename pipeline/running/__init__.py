@@ -1,1 +1,1 @@
-"""What every stage runs on: devices and processes, signals, resuming, and the folders of a run."""
+"""How stages run: devices and processes, signals, resuming, and the folders of a run."""

@@ -1,7 +1,7 @@
-"""The code that counts: the files that dvc.yaml names among a stage's dependencies.
+"""The code that determines a stage's results: the files that dvc.yaml names among its dependencies.
 
-DVC runs a stage again when one of them changes. Whatever else compares code asks here too, so that there is one
-definition: neither a log message nor the tracking of runs makes finished work count as out of date.
+DVC reruns a stage when one of them changes. Everything else that compares code uses this definition too, so that a
+change to a log message or to the tracking of runs does not make finished work out of date.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from ruamel.yaml import YAML
 from gcl.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-"""The project: the folder of dvc.yaml, and of the packages that it names."""
+"""The project's folder, which holds dvc.yaml and the packages that it names."""
 
 PACKAGES = ("gcl", "pipeline")
 
 
 def stages() -> dict[str, list[str]]:
-    """What each stage in dvc.yaml depends on, in the order of the file; UserError where there is no such file."""
+    """The dependencies of each stage in dvc.yaml, in the order of the file; UserError if there is no such file."""
     file = ROOT / "dvc.yaml"
     try:
         contents = YAML(typ="safe").load(file)["stages"]
@@ -28,7 +28,7 @@ def stages() -> dict[str, list[str]]:
 
 
 def code_of(stage: str) -> list[Path]:
-    """All files of code, weights and templates that a ``stage`` depends on, sorted."""
+    """All files of code, weights and templates that ``stage`` depends on, sorted."""
     named = [ROOT / path for path in stages()[stage] if path.split("/")[0] in PACKAGES]
     files = {file for path in named for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
     return sorted(file for file in files if "__pycache__" not in file.parts)

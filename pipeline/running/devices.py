@@ -1,4 +1,4 @@
-"""Where the tensors live: Lightning Fabric with its mistakes told plainly."""
+"""The devices to run on: Lightning Fabric, with its errors in plain words."""
 
 import os
 import warnings
@@ -15,11 +15,11 @@ from gcl.config import TrainConfig
 from gcl.errors import UserError
 
 PATIENCE = timedelta(days=1)
-"""For a process that waits while the first one translates and evaluates; one that is gone is seen at once."""
+"""How long a process waits while the first one translates and evaluates; the loss of a process is noticed at once."""
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """All devices of the training, with no process started yet; UserError if this machine does not have them."""
+    """A Fabric on all devices of the training, with no process started yet; UserError if this machine lacks them."""
     several = config.devices != 1 or config.num_nodes > 1 or config.strategy == "ddp"
     if not several:
         _silence_srun()
@@ -39,11 +39,14 @@ def make_fabric(config: TrainConfig) -> Fabric:
         raise UserError(f"train.devices {config.devices} is more than the {cores} cores of this machine; lower it")
     if config.num_nodes > 1 and not {"WORLD_SIZE", "NODE_RANK", "SLURM_JOB_ID"} & os.environ.keys():
         raise UserError(
-            f"train.num_nodes is {config.num_nodes}, but neither torchrun nor srun started this: it would wait forever"
+            f"train.num_nodes is {config.num_nodes}, but neither torchrun nor srun started this process: it would wait "
+            "forever"
         )
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if not several and started > 1:
-        raise UserError(f"{started} processes were started, but train.devices is 1; set it to the processes a machine")
+        raise UserError(
+            f"{started} processes were started, but train.devices is 1; set it to the number of processes per machine"
+        )
     return fabric
 
 
@@ -54,19 +57,19 @@ def launch(fabric: Fabric) -> None:
 
 
 def one_device(accelerator: str) -> torch.device:
-    """The first device of the ``accelerator``, auto for the best there is; UserError if this machine has none."""
+    """The first device of the ``accelerator``, or with ``auto`` the best; UserError if this machine has none."""
     return fabric_on_one_device(accelerator, "32-true").device
 
 
 def fabric_on_one_device(accelerator: str, precision: str) -> Fabric:
-    """The first device of the ``accelerator`` in that ``precision``; UserError if this machine has none."""
+    """A Fabric on the first device of the ``accelerator``, with this ``precision``; UserError if there is no device."""
     _silence_srun()
     with _telling(f"train.accelerator {accelerator}, train.precision {precision}"):
         return Fabric(accelerator=accelerator, devices=1, precision=precision)
 
 
 def _silence_srun() -> None:
-    """That srun is there and not used concerns nobody who asked for one process."""
+    """Hides the warning that srun is not used, which does not concern a user who asked for one process."""
     warnings.filterwarnings("ignore", message="The `srun` command is available")
 
 

@@ -1,4 +1,4 @@
-"""One training by several processes: the first leads and does whatever else there is, the others train along."""
+"""One training by several processes: the first one leads and does all other work, the others only train."""
 
 import os
 import sys
@@ -21,17 +21,17 @@ from pipeline.running.devices import launch, make_fabric
 from pipeline.running.stopping import ignore_signals
 
 BROKEN_CONNECTION = ("Connection closed", "Connection reset", "Broken pipe", "Socket closed", "Timed out")
-"""What torch says of a process that is gone, where Fabric did not start it; there is no exception class for it."""
+"""Parts of torch's messages when a process is lost that Fabric did not start; there is no exception class for it."""
 
 
 def on_all_devices(config: TrainConfig, prepared: Prepared, work: Callable[[Fabric], None]) -> None:
     """Starts a process for every device and calls ``work`` in the first; the others join the trainings it begins.
 
-    UserError if a process is lost; then none is left behind.
+    UserError if a process is lost; no process is then left behind.
     """
     fabric = make_fabric(config)
     if fabric.local_rank:
-        # The first process decides when to stop, and saves before.
+        # The first process decides when to stop, and saves a state before that.
         ignore_signals()
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with _ending_the_others(fabric):
@@ -46,9 +46,9 @@ def on_all_devices(config: TrainConfig, prepared: Prepared, work: Callable[[Fabr
 def begin_training(
     fabric: Fabric, params: Params, prepared: Prepared, start: int, state: dict[str, Any] | None
 ) -> tuple[Trainer, Iterator[Record]]:
-    """The trainer of ``params`` and the records of its steps after ``start``, from its ``state`` then.
+    """Builds the trainer and the iterator over its steps after ``start``, which begins from ``state``.
 
-    The processes that train along begin as well.
+    The other processes begin this training as well.
     """
     fabric.broadcast((params, start, state))
     return _training(fabric, params, prepared, start, state)
@@ -71,7 +71,7 @@ def _follow(fabric: Fabric, prepared: Prepared) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process soon after its parent, even where it waits for others on a device."""
+    """Ends this process soon after its parent, even while it waits on a device for others."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -79,7 +79,7 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def _ending_the_others(fabric: Fabric) -> Iterator[None]:
-    """Whatever ends the block, no process that Fabric started outlives it; UserError if one was lost."""
+    """However the block ends, no process that Fabric started outlives it; UserError if one was lost."""
     others: list[Popen] = getattr(fabric.strategy.launcher, "procs", [])
     try:
         yield
@@ -90,7 +90,7 @@ def _ending_the_others(fabric: Fabric) -> Iterator[None]:
             raise
         which = f"process {ended}" if ended else "another process"
         raise UserError(
-            f"{which} of the training ended, and so do the others; the same command goes on from the last state"
+            f"{which} of the training ended, so the others end too; the same command resumes from the last state"
         ) from error
     finally:
         if sys.exception() is not None:
@@ -101,8 +101,8 @@ def _ending_the_others(fabric: Fabric) -> Iterator[None]:
 
 
 def _ended(others: Sequence[Popen]) -> str:
-    """Which of the ``others`` failed, with their status."""
-    # The connection breaks before the process is seen to have ended.
+    """The ranks of those ``others`` that failed, with their exit status."""
+    # The connection breaks before the process is reported as ended.
     deadline = time.monotonic() + 2
     while others and all(process.poll() is None for process in others) and time.monotonic() < deadline:
         time.sleep(0.1)

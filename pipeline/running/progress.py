@@ -1,4 +1,4 @@
-"""What a training says on its way."""
+"""The messages of a training in progress."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -10,17 +10,17 @@ from gcl.training.loop import Record
 from pipeline.console import announce, bar, console
 
 SATURATION_WARNING = (
-    "warning: by step {step} the discriminator's loss fell below {saturated}: it tells every translation from a real "
-    "image, and the generator learns nothing from it any more. Set discriminator.spectral_norm: true, or lower "
+    "warning: by step {step} the discriminator's loss had fallen below {saturated}: it tells every translation from a "
+    "real image, and the generator no longer learns anything from it. Set discriminator.spectral_norm: true, or lower "
     "train.discriminator_lr."
 )
 
 
 def with_progress(records: Iterable[Record], start: int, steps: int, images: int) -> Iterator[Record]:
-    """Passes ``records`` on and draws step, speed by ``images`` a step, time left and losses.
+    """Yields ``records`` and draws the step, the speed with ``images`` per step, the time left and the losses.
 
-    Without a terminal, a line is printed every tenth of the way. The first record of a saturated discriminator is
-    followed by a warning.
+    Without a terminal, it prints a line after every tenth of the steps. It warns once, at the first record with a
+    saturated discriminator.
     """
     losses, started, warned = "", time.monotonic(), False
     with bar(TextColumn("{task.fields[speed]:.3g} images/s{task.fields[losses]}")) as progress:
@@ -29,7 +29,7 @@ def with_progress(records: Iterable[Record], start: int, steps: int, images: int
             speed = (record.step - start) * images / (time.monotonic() - started)
             if record.losses is not None:
                 shown = "  ".join(f"{name} {value:.3f}" for name, value in record.losses.items())
-                # They are the means up to this step, and stand there until the next ones.
+                # These are the means up to this step; they are shown until the next ones.
                 losses = f"  losses at step {record.step}: {shown}"
             progress.update(task, completed=record.step, losses=losses, speed=speed)
             if not console.is_terminal and record.step % max(steps // 10, 1) == 0:

@@ -1,6 +1,6 @@
-"""A training that can be interrupted.
+"""Resuming an interrupted training.
 
-Its states lie outside of DVC's outputs, which DVC deletes before it runs a stage.
+Its states are kept outside DVC's outputs, which DVC deletes before it runs a stage.
 """
 
 import hashlib
@@ -16,18 +16,18 @@ from pipeline.params import flatten, repository_root
 from pipeline.running.code_that_counts import code_digest
 
 FORMAT = 4
-"""Of the contents of a state, names of weights included; another one starts afresh."""
+"""The version of a state's contents, including the names of weights; a state of another version is not used."""
 
 STEPS = "train.steps"
 
 
 class Unfinished:
-    """The folder of one training's states, and of the sample grids it has drawn.
+    """The folder with the states of one training and the sample grids it has drawn.
 
-    A state counts only for a training that is ``made_from`` the same parameters and data. In the clone of a DVC
-    experiment, which is lost when it is killed, ``folder`` is one in the original repository and has a fingerprint of
-    ``made_from`` and of the code in its name, since clones may hold any version of it: several experiments may be
-    trained at once, and one that is queued again goes on.
+    A state is used only by a training that is ``made_from`` the same parameters and data. The clone of a DVC experiment
+    is lost when it is killed, so its ``folder`` is in the original repository. Its name then has a fingerprint of
+    ``made_from`` and of the code, because clones may hold any version of it: several experiments can be trained at
+    once, and one that is queued again resumes.
     """
 
     def __init__(self, folder: Path, made_from: dict[str, Any]):
@@ -39,17 +39,17 @@ class Unfinished:
         self._finished = folder.with_name(f"{folder.name}.finished.json")
 
     def find(self, restart: bool) -> State | None:
-        """The newest state to go on from; what cannot be used, or shall not be if ``restart``, is removed."""
+        """The newest state to resume from, or None. States that cannot be used are removed; with ``restart``, all."""
         found = None if restart else newest_state(self.folder)
         if found is not None:
             for path in found.damaged:
-                announce(f"warning: {path} is damaged; an older state is used")
+                announce(f"warning: {path} is damaged; an older state is used instead")
             changed = self._changes(found.contents["made_from"])
             if not changed:
-                announce(f"going on after step {found.step}")
+                announce(f"resuming after step {found.step}")
                 return found
             announce(
-                f"an unfinished training is there, but of other settings; starting afresh ({self._in_words(changed)})"
+                f"there is an unfinished training, but with other settings; starting afresh ({self._in_words(changed)})"
             )
         elif not restart:
             self._tell_of_finished()
@@ -57,11 +57,11 @@ class Unfinished:
         return None
 
     def save(self, step: int, contents: dict[str, Any]) -> None:
-        """Keeps what the training goes on from after ``step``."""
+        """Saves the state from which the training resumes after ``step``."""
         save_state(self.folder, step, {"made_from": self._made_from, **contents})
 
     def finish(self) -> None:
-        """Forgets the training but for what it was made from: the clone of an experiment runs only once."""
+        """Removes the states, and keeps what the training was made from, unless in a clone, which runs only once."""
         if not self.in_clone:
             write_json(self._finished, self._made_from)
         self._remove()
@@ -74,23 +74,23 @@ class Unfinished:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _tell_of_finished(self) -> None:
-        """Says that steps cannot be added to a training, where that is all that the last finished one lacks."""
+        """If the last finished training differs only in having fewer steps, says that steps cannot be added to it."""
         if not self._finished.is_file():
             return
         before = json.loads(self._finished.read_text(encoding="utf-8"))
         if list(self._changes(before)) == [STEPS] and self._made_from[STEPS] > before[STEPS]:
             announce(
-                f"a training of these settings finished after {before[STEPS]} steps; {self._made_from[STEPS]} steps "
+                f"a training with these settings finished after {before[STEPS]} steps; {self._made_from[STEPS]} steps "
                 "start at step 0, since the learning rate of every step depends on train.steps"
             )
 
     def _changes(self, before: dict[str, Any]) -> dict[str, str]:
-        """The settings that differ, with both values in words."""
+        """The settings that differ, each with a text of its old and new value."""
         now = self._made_from
         keys = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
         return {key: f"{key}: {before.get(key)} -> {now.get(key)}" for key in keys}
 
     def _in_words(self, changes: dict[str, str]) -> str:
-        """The first few."""
+        """The first three ``changes``, as a list in a sentence."""
         shown = list(changes.values())
         return ", ".join(shown[:3] + (["..."] if len(shown) > 3 else []))

@@ -1,4 +1,4 @@
-"""One training with its evaluation: where its files lie, and how they are written and read."""
+"""One training with its evaluation: where its files are, and how they are written and read."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from gcl.errors import UserError
 from gcl.files import write_json, write_whole
 
 DIGITS = "%.6g"
-"""Of the values in tables."""
+"""The format of values in tables."""
 
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What continues an MLflow run: our key, and MLflow's id unless the run never reached its store."""
+    """What is needed to continue an MLflow run: our key, and MLflow's id unless the run never reached its store."""
 
     key: str
     run_id: str | None
@@ -27,15 +27,15 @@ class SavedRun:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One training with its evaluation: the main stages' own, or that of one seed of an ablation's variant.
+    """One training with its evaluation: the main stages' own, or that of one seed of a variant of the ablation.
 
-    Results are read when they are first asked for, and once. A UserError names a missing file and the command that
-    makes it.
+    Results are read once, when they are first asked for. A UserError names a missing file and the command that makes
+    it.
 
     Args:
         model, translated, reports: the folders that training, translation and evaluation fill.
-        run_file: keeps the MLflow run; None for an evaluation of translations whose training is not known.
-        variant: of the ablation; None for the run of the main stages.
+        run_file: the file that keeps the MLflow run; None to evaluate translations whose training is not known.
+        variant: the variant of the ablation; None for the run of the main stages.
     """
 
     model: Path
@@ -46,18 +46,18 @@ class RunFolder:
 
     @classmethod
     def inside(cls, folder: Path, variant: str) -> "RunFolder":
-        """The run of one seed of a ``variant``: everything lies in one ``folder``."""
+        """The run of one seed of a ``variant``, with everything in one ``folder``."""
         return cls(folder / "model", folder / "translated", folder, folder / "run.json", variant)
 
     def command(self, stage: str) -> str:
-        """What to run for the files of ``stage``: that stage itself, or the one that makes the variant."""
+        """The command that makes the files of ``stage``: that stage itself, or the one that makes the variant."""
         return stage if self.variant is None else f"gcl ablate {self.variant}"
 
     # --- training ------------------------------------------------------------------------------------------------
 
     @property
     def curves_file(self) -> Path:
-        """A table that DVC plots."""
+        """The table of losses, which DVC plots."""
         return self.reports / "curves.csv"
 
     @property
@@ -66,25 +66,25 @@ class RunFolder:
         return self.reports / "samples"
 
     def write_curves(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """The losses over the steps so far: a row has its ``step`` and every loss by name."""
+        """Writes the losses so far; each row has its ``step`` and every loss by name."""
         self.reports.mkdir(parents=True, exist_ok=True)
         write_whole(self.curves_file, pd.DataFrame(rows).to_csv(index=False, float_format=DIGITS).encode())
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """The losses over the steps: columns ``step`` and every loss."""
+        """The losses over the steps, with the columns ``step`` and one per loss."""
         return pd.read_csv(self._existing(self.curves_file, "gcl train"))
 
     def save(self, run: SavedRun, training_seconds: float) -> None:
-        """Keeps what differs from one call to the next among the outputs of training: how long it took, and what
-        continues the MLflow run, so that it is known when DVC restores them."""
+        """Writes how long the training took and its MLflow run. They are among the outputs of training, so that they
+        are known when DVC restores the outputs."""
         self.run_file.parent.mkdir(parents=True, exist_ok=True)
         contents = {**asdict(run), "training_seconds": round(training_seconds, 1)}
         write_whole(self.run_file, (json.dumps(contents) + "\n").encode())
 
     def saved(self) -> SavedRun | None:
-        """The MLflow run that :meth:`save` kept; None without a whole file. Runs from before there were keys go by
-        their id."""
+        """The MLflow run that :meth:`save` wrote; None without a complete file. Runs that were saved before there were
+        keys use their id as key."""
         try:
             contents = json.loads(self.run_file.read_text(encoding="utf-8"))
             run_id = contents.get("run_id")
@@ -94,7 +94,7 @@ class RunFolder:
 
     @property
     def training_seconds(self) -> float:
-        """How long the training took."""
+        """How long the training took, in seconds."""
         path = self._existing(self.run_file, "gcl train")
         try:
             return json.loads(path.read_text(encoding="utf-8"))["training_seconds"]
@@ -104,7 +104,7 @@ class RunFolder:
     # --- translation and evaluation ------------------------------------------------------------------------------
 
     def translation(self, stem: str) -> Path:
-        """The translation of the test image of that name."""
+        """The translation of the test image called ``stem``."""
         return self._existing(self.translated / f"{stem}.png", "gcl translate")
 
     def write_evaluation(
@@ -114,10 +114,10 @@ class RunFolder:
         rows: Sequence[Mapping[str, Any]],
         per_image: pd.DataFrame,
     ) -> list[Path]:
-        """Writes four files, and tells which.
+        """Writes the four files of an evaluation, and returns their paths.
 
-        ``metrics`` are by name, ``yardsticks`` the same of doing nothing and of real images, both for DVC to show;
-        ``rows`` have every metric with its conditions; ``per_image`` is as :attr:`per_image` reads it.
+        ``metrics`` are by name; ``yardsticks`` are the same metrics of doing nothing and of real images. DVC shows
+        both. ``rows`` hold every metric with how it was measured. ``per_image`` is as :attr:`per_image` returns it.
         """
         self.reports.mkdir(parents=True, exist_ok=True)
         contents = {"metrics.json": metrics, "yardsticks.json": yardsticks, "evaluation.json": rows}
@@ -136,7 +136,7 @@ class RunFolder:
     def per_image(self) -> pd.DataFrame:
         """One row per test image, one column per metric."""
         path = self._existing(self.reports / "per_image.csv", "gcl evaluate")
-        # Names are text: the image 007.png is not 7, and NA.png is not missing.
+        # Names are text: the image 007.png is not called 7, and NA.png is not a missing value.
         return pd.read_csv(path, dtype={"image": str}, keep_default_na=False).set_index("image")
 
     def _existing(self, path: Path, stage: str) -> Path:
@@ -146,5 +146,5 @@ class RunFolder:
 
 
 def seed_folder(variant: Path, seed: int) -> Path:
-    """Where the run of a seed lies in the folder of its variant."""
+    """The folder of the run of a ``seed``, in the folder of its ``variant``."""
     return variant / f"seed_{seed}"

@@ -1,4 +1,4 @@
-"""The sample grids of a training: the first test images of both domains beside their translations, every some steps."""
+"""The sample grids of a training: the first test images of both domains and their translations, at regular steps."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ from gcl.training.trainer import Trainer
 
 
 class Samples:
-    """The sample grids, a file a step, with copies for a call that goes on after step ``start``."""
+    """The sample grids, one file per step, with copies for a call that resumes after step ``start``."""
 
     def __init__(self, folder: Path, copies: Path, start: int):
         self.folder, self.copies = folder, copies
@@ -31,13 +31,13 @@ class Samples:
                 shutil.copyfile(copy, folder / copy.name)
 
     def add(self, grid: np.ndarray, step: int) -> None:
-        """Writes the (H, W, 3) uint8 ``grid`` of that step."""
+        """Writes the ``grid`` (H, W, 3) uint8 of this ``step``."""
         for path in (self.copies, self.folder):
             save_png(grid, path / f"step_{step:06d}.png")
 
 
 def sample_grid(trainer: Trainer, a: Tensor, b: Tensor) -> np.ndarray:
-    """One row per image: A, its translation, B, its translation (the identity term's): (H, W, 3) uint8."""
+    """A grid (H, W, 3) uint8, one row per image: A, its translation, B, its translation (as in the identity term)."""
     generator = trainer.translator.eval()
     columns = [a, translate_image(generator, a), b, translate_image(generator, b)]
     generator.train()
@@ -47,7 +47,7 @@ def sample_grid(trainer: Trainer, a: Tensor, b: Tensor) -> np.ndarray:
 
 
 def sample_images(prepared: Prepared, config: TrainConfig, device: torch.device) -> list[Tensor]:
-    """The first test images of A and of B, equally many, cropped to squares: (N, 3, H, W) in [-1, 1] each."""
+    """The first test images of A and of B, equally many, cropped to squares; (N, 3, H, W) in [-1, 1] each."""
     files = [prepared.images(split) for split in ("testA", "testB")]
     count = min(config.sample_images, *map(len, files))
     return [
@@ -57,5 +57,5 @@ def sample_images(prepared: Prepared, config: TrainConfig, device: torch.device)
 
 
 def _square(path: Path, size: int) -> Tensor:
-    """The middle of an image, (3, size, size) uint8."""
+    """The central square of an image, (3, size, size) uint8."""
     return transforms.center_crop(transforms.resize(to_tensor(path), [size], antialias=True), [size])

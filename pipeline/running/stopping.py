@@ -1,7 +1,7 @@
-"""The signals that stop a command: Ctrl-C, SIGTERM and, where the terminal was closed, SIGHUP.
+"""The signals that stop a command: Ctrl-C, SIGTERM and, when the terminal is closed, SIGHUP.
 
-Whichever of them whoever started the process has it ignore, as nohup does with SIGHUP, stays ignored. This module is
-imported before all others and has to be fast.
+A signal that is ignored from the start, as SIGHUP is under nohup, stays ignored. This module is imported before all
+others, so its own imports have to be fast.
 """
 
 import signal
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 HANGUP = getattr(signal, "SIGHUP", None)
-"""None where there is no such signal."""
+"""SIGHUP; None on systems without it."""
 
 SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None]
 
@@ -19,17 +19,17 @@ Handler = Callable[[int, Any], None] | signal.Handlers
 
 
 def stop_at_once() -> None:
-    """Leaves the signals to the system: an exception in the middle of an import would end in a long traceback."""
+    """Lets the system end the process: an exception in the middle of an import would end in a long traceback."""
     _answer(signal.SIG_DFL)
 
 
 def stop_cleanly() -> None:
-    """From here on a signal ends the command like a failure: no partial folder is left, and its MLflow run ends."""
+    """From now on a signal ends the command like a failure: no partial folder is left, and its MLflow run ends."""
     _answer(_exit)
 
 
 def ignore_signals() -> None:
-    """For a process that another one stops."""
+    """Ignores the signals, for a process that another process stops."""
     _answer(signal.SIG_IGN)
 
 
@@ -42,7 +42,8 @@ class Stop:
 
 @contextmanager
 def stopping_between_steps() -> Iterator[Stop]:
-    """Inside, signals are only noted, so that nothing stops halfway; a second Ctrl-C or SIGTERM stops at once."""
+    """Inside the block, signals are only noted, so that no step stops halfway. A second Ctrl-C or SIGTERM stops at
+    once."""
     stop, before = Stop(), {}
 
     def note(number: int, _: Any) -> None:
@@ -68,7 +69,7 @@ def _exit(number: int, _: Any) -> None:
 
 
 def _ignore_hangups() -> None:
-    """A closed terminal sends several, and later ones must not interrupt what is done about the first."""
+    """A closed terminal sends several SIGHUPs, and later ones must not interrupt the reaction to the first."""
     if HANGUP is not None:
         signal.signal(HANGUP, signal.SIG_IGN)
 

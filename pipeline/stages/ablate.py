@@ -1,4 +1,4 @@
-"""One stage a variant of the ablation: train, translate and evaluate it, once a seed."""
+"""Stage, one per variant of the ablation: trains, translates and evaluates the variant, once per seed."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from pipeline.stages.translate import translate
 from pipeline.variant_params import seeds_of, variant_of, with_seed
 
 FINGERPRINT = "fingerprint"
-"""The file in a finished seed's folder that tells what it was made from."""
+"""The name of the file, in a finished seed's folder, with the fingerprint of what the seed was made from."""
 
 
 def run_ablation(
@@ -30,13 +30,13 @@ def run_ablation(
 ) -> None:
     """Fills ``target``/seed_N for every seed of the variant ``name``.
 
-    Seeds that an earlier call finished stay and an unfinished training is gone on from, unless ``restart``. The first
-    seed of the variant ``main`` is the main run's, which other stages make. Called as
-    :func:`pipeline.stages.train.run_training` is.
+    Unless ``restart``, seeds that an earlier call finished are kept, and an unfinished training is resumed. The first
+    seed of the variant ``main`` is left out, because the main stages run it. Must be called like
+    :func:`pipeline.stages.train.run_training`. UserError if there is no such variant.
     """
     if name not in params.ablate.variants:
         known = ", ".join(params.ablate.variants) or "none"
-        raise UserError(f"no variant {name} in ablate.variants of params.yaml; there are: {known}")
+        raise UserError(f"there is no variant {name} in ablate.variants of params.yaml; choose from: {known}")
     variant = variant_of(params, name)
     folders = {seed: seed_folder(target, seed) for seed in seeds_of(params, name)}
     with only_writer(target):
@@ -71,5 +71,5 @@ def _finished(folder: Path, made_from: str) -> bool:
 
 
 def _fingerprint(params: Params, data: str) -> str:
-    """SHA-256 of all that decides a seed's results: parameters, data, and the code that counts."""
+    """The SHA-256 of everything that determines a seed's results: parameters, data and the stage's code."""
     return hashlib.sha256(json.dumps([read_by_training(params), data, code_digest("ablate")]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Stage: what the main run and its variants left -> reports/ablation.md and its pictures. Same inputs, same bytes."""
+"""Stage: results of the main run and its variants -> reports/ablation.md and its pictures. Same inputs, same bytes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,18 +26,18 @@ from pipeline.running.run_folder import RunFolder
 from pipeline.variant_params import seeds
 
 IMAGES = 6
-"""Test images that are shown through all variants."""
+"""The number of test images whose translations by all variants are shown."""
 
 
 def compare(params: Params, prepared: Prepared, main: RunFolder, ablations: Path) -> None:
-    """Writes ablation.md, the pictures in ablation/, and the means alone as ablation.json into the reports of ``main``.
+    """Writes ablation.md, its pictures in ablation/, and the means in ablation.json, into the reports of ``main``.
 
-    That is the main setting's first run; all others lie in ``ablations``.
+    ``main`` is the main setting's first run; all other runs are in ``ablations``.
     """
     comparison, reports = Comparison(find_runs(params, main, ablations)), main.reports
     page = _page(params, prepared.manifest, comparison)
     panels = [_panel(metric, params.evaluate.seed, metric in comparison.compared) for metric in comparison.shown]
-    # A matplotlibrc of the user's must not change the bytes.
+    # A user's matplotlibrc must not change the bytes.
     with replaced_folder(reports / "ablation") as pictures, rc_context(rcParamsDefault):
         draw_metrics(panels, pictures / "metrics.png")
         draw_samples(_strip(comparison.runs, prepared), pictures / "translations.png")
@@ -72,7 +72,7 @@ def _page(params: Params, manifest: Manifest, comparison: Comparison) -> str:
 
 
 def _table(params: Params, comparison: Comparison) -> dict[str, list[str]]:
-    """Columns by their heads: a cell a variant, then the two yardsticks."""
+    """The columns by their heads; each has one cell per variant, then the two yardsticks."""
     runs, verdicts, changes = comparison.runs, comparison.verdicts, params.ablate.variants
     columns = {
         "variant": [*(_label(variant, changes.get(variant, {})) for variant in runs), "untranslated A", "real B"],
@@ -88,7 +88,7 @@ def _table(params: Params, comparison: Comparison) -> dict[str, list[str]]:
 
 
 def _means(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Every variant's metrics, six digits each, for `dvc metrics diff`."""
+    """The means of every variant's metrics, rounded to six digits, for `dvc metrics diff`."""
     return {
         variant: {
             metric.name: rounded(estimate.mean)
@@ -100,7 +100,7 @@ def _means(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 
 def _label(variant: str, changes: Mapping[str, Any]) -> str:
-    """The name and what it changes, written as in params.yaml."""
+    """The variant's name and its changes, written as in params.yaml."""
     settings = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
     return f"{code(variant)}<br>{text(', '.join(settings)) or 'params.yaml as it is'}"
 
@@ -112,7 +112,7 @@ def _beside_nothing(verdict: Verdict) -> str:
 
 
 def _cell(metric: ComparedMetric, variant: str, seed: int, compared: bool) -> str:
-    """Mean and spread over the seeds; below them, where it says something, the difference to the main setting."""
+    """Mean and spread over the seeds and, on a second line if it is meaningful, the difference to the main setting."""
     estimate, main = metric.estimates[variant], metric.estimates[MAIN]
     if estimate is None:
         return UNKNOWN
@@ -134,7 +134,7 @@ def _times(runs: Runs) -> list[str]:
 
 
 def _saturated(runs: Sequence[RunFolder], seeds: Sequence[int]) -> str:
-    """The seeds whose discriminator did."""
+    """The seeds whose discriminator became saturated."""
     found = [str(seed) for run, seed in zip(runs, seeds, strict=True) if run.curves["discriminator"].min() < SATURATED]
     return f"**seed {', '.join(found)}**" if found else "no"
 
@@ -150,7 +150,7 @@ def _panel(metric: ComparedMetric, seed: int, compared: bool) -> Panel:
 
 
 def _note(metric: ComparedMetric) -> str:
-    """What :func:`_interval` is."""
+    """Describes what :func:`_interval` shows."""
     known = [estimate for estimate in metric.estimates.values() if estimate is not None]
     if any(estimate.by_image is not None for estimate in known):
         return "bar: 95 % over test images"
@@ -170,7 +170,7 @@ def _interval(estimate: Estimate | None, seed: int) -> tuple[float, float] | Non
 
 
 def _strip(runs: Runs, prepared: Prepared) -> dict[str, list[Path]]:
-    """The same test images, spread evenly over the test set, through the first run of every variant."""
+    """Test images, spread evenly over the test set, and their translations by the first run of every variant."""
     images = prepared.images("testA")
     places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
     inputs = [images[place] for place in places]

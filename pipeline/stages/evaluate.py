@@ -1,4 +1,4 @@
-"""Stage 4: translated images, testA and testB -> reports/metrics.json, each number beside its yardsticks."""
+"""Stage 4: translated images, testA and testB -> reports/metrics.json, each metric beside its yardsticks."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -19,8 +19,8 @@ from pipeline.tracking.run import TrackedRun, run_identity, tracked
 def run_evaluation(params: Params, prepared: Prepared, run: RunFolder, run_name: str | None = None) -> None:
     """Evaluates the translations of ``run`` and writes its metrics.
 
-    They are logged to the MLflow run of its training, or to a new one called ``run_name``; to none if neither is known.
-    The verdict is told last.
+    They are logged to the MLflow run of the training, or to a new one called ``run_name``, or to none if both are
+    unknown. The verdict is printed last.
     """
     results = evaluate(params.evaluate, prepared, run.translated, one_device(params.train.accelerator).type)
     rows = [result.row for result in results]
@@ -40,7 +40,7 @@ def run_evaluation(params: Params, prepared: Prepared, run: RunFolder, run_name:
 
 
 def _tracked(identity: dict[str, Any], run: RunFolder, name: str | None) -> AbstractContextManager[TrackedRun]:
-    """The training's run, or one called ``name``, which knows of no training: neither its variant nor its seed."""
+    """The training's MLflow run, or a new one called ``name`` that has no training, and so no variant and no seed."""
     if name is None:
         return tracked(identity, run.saved())
     tags = {key: value for key, value in identity["tags"].items() if key not in ("variant", "seed")}

@@ -22,16 +22,16 @@ from pipeline.console import announce, level_bar, progress_bar
 from pipeline.params import repository_root
 
 DOWNLOADS = Path("data/downloads")
-"""Where archives lie, also for the clones of DVC's experiments."""
+"""The folder of downloaded archives in the original repository, which the clones of DVC experiments share."""
 
 FIRST_SCENE = {"trainA": 0, "trainB": 1_000_000, "testA": 2_000_000, "testB": 2_000_000}
-"""Where each split's scenes begin: the training splits share no scene, the test splits share all."""
+"""The number of each split's first scene: the training splits share no scene, the test splits share all."""
 
 
 def prepare(config: DataConfig, target: Path) -> Manifest:
-    """Fills ``target`` anew; a failure leaves whatever was there as it was.
+    """Fills ``target`` with the data set and returns its manifest; after a failure ``target`` is unchanged.
 
-    UserError for what cannot be used, and for a disk that is full or may not be written.
+    UserError if the data cannot be used, or if the disk is full or not writable.
     """
     try:
         with replaced_folder(target) as folder:
@@ -86,7 +86,10 @@ def _import(config: DataConfig, prepared: Prepared) -> Manifest:
 
 
 def _import_archive(config: DataConfig, archive: Path, prepared: Prepared) -> Manifest:
-    """What ``archive`` holds, itself or in one of its folders. The messages name the archive, which stays."""
+    """Imports the data in ``archive``, at its top or in one of its folders.
+
+    Error messages name the archive, because the folder it is unpacked into is removed.
+    """
     unpacked = prepared.folder / "unpacked"
     unpack(archive, unpacked, progress_bar)
     inside = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
@@ -102,5 +105,8 @@ def _import_archive(config: DataConfig, archive: Path, prepared: Prepared) -> Ma
 
 
 def _anchored(mirror: str | None) -> str | None:
-    """A path is one in the original repository, also inside the clone of a DVC experiment; an address stays."""
+    """``mirror``, if it is a path, in the original repository, even inside the clone of a DVC experiment.
+
+    An address is unchanged.
+    """
     return mirror if mirror is None or "://" in mirror else str(repository_root() / mirror)

@@ -1,4 +1,4 @@
-"""Stage 5: what the other stages left -> reports/report.md and its figures. Same inputs, same bytes."""
+"""Stage 5: the results of the other stages -> reports/report.md and its figures. Same inputs, same bytes."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from pipeline.pages.graph_statistics import GraphStatistics
 
 SAMPLES = 8
-"""Test images in the report's sample grid."""
+"""The number of test images in the report's sample grid."""
 
 SHOWN = 2
-"""Which of them the graph is drawn for."""
+"""The index of the test image for which the graph is drawn."""
 
 
 def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
@@ -47,7 +47,7 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
     graph = _trained_graph(description, run.model)
     inputs = prepared.images("testA")
     graph_statistics = {}
-    # A matplotlibrc of the user's must not change the bytes.
+    # A user's matplotlibrc must not change the bytes.
     with replaced_folder(run.reports / "figures") as figures, rc_context(rcParamsDefault):
         draw_samples(_sample_rows(inputs[:SAMPLES], prepared, run), figures / "samples.png")
         draw_curves(curves, figures / "curves.png")
@@ -76,7 +76,7 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
 
 
 def _trained_graph(description: dict[str, Any], model: Path) -> GraphConfig | None:
-    """The parameters of the graph loss that the ``model`` was trained with; None for another method."""
+    """The parameters of the graph loss with which ``model`` was trained; None for another method."""
     if "graph" not in description:
         return None
     try:
@@ -100,8 +100,8 @@ def _sample_rows(inputs: list[Path], prepared: Prepared, run: RunFolder) -> dict
 def _draw_method(
     params: Params, graph: GraphConfig, run: RunFolder, image: Path, target: Path
 ) -> "dict[str, GraphStatistics]":
-    """Draws the trained graph at work on one test image, patches by train.seed; its statistics by encoder layer."""
-    # It imports torch-geometric, which takes seconds.
+    """Draws the trained graph for one test image, with patches by train.seed; returns statistics by encoder layer."""
+    # Imported here because it imports torch-geometric, which takes seconds.
     from pipeline.pages.graph_statistics import statistics_of
 
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
@@ -120,7 +120,7 @@ def _draw_method(
 
 
 def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]:
-    """Flat parameters, those of the training as it was; of a path only its last part, which no machine owns."""
+    """Flat parameters, with the model's own for the training; of a path only its name, which is no machine's own."""
     flat = flatten(params.model_dump(include=set(read_by_training(params))))
     trained = flatten({section: values for section, values in description.items() if section in dict(params)})
     return {key: value.name if isinstance(value, Path) else value for key, value in (flat | trained).items()}

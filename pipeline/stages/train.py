@@ -40,16 +40,16 @@ def run_training(
 ) -> None:
     """Trains on ``prepared`` as an MLflow run, and writes the model, the curves and the sample grids of ``run``.
 
-    Called in the first of the processes of ``fabric``, inside :func:`pipeline.running.processes.on_all_devices`. What
-    an interrupted call left in the folder ``unfinished`` is gone on from, unless ``restart``.
+    Must be called in the first process of ``fabric``, inside :func:`pipeline.running.processes.on_all_devices`. Resumes
+    what an interrupted call left in the folder ``unfinished``, unless ``restart``.
     """
     manifest = prepared.manifest
     _check_crop(manifest, params.train.crop_size)
     made_from = {"data.sha256": manifest.sha256, "processes": fabric.world_size, **_shaping_the_model(params)}
     saved = Unfinished(unfinished, made_from)
-    # Experiments in clones may have trainings in common: the same variant beside different settings of others.
+    # Experiments in clones may share a training: the same variant, while other settings differ.
     with only_writer(run.curves_file, run.run_file), only_writer(saved.folder, wait=saved.in_clone):
-        # The folder comes first: better to fail on a missing permission now than after the training.
+        # The folder is created first, so that a missing permission is found now and not after the training.
         with replaced_folder(run.model) as folder:
             state = saved.find(restart)
             known = None if state is None else SavedRun(**state.contents["run"])
@@ -77,7 +77,7 @@ def _train(
     unfinished: Unfinished,
     state: State | None,
 ) -> float:
-    """Runs the loop; writes and logs losses and sample grids on the way. Seconds taken, interrupted calls included."""
+    """Runs the loop, and writes and logs losses and sample grids; returns the seconds taken, also by earlier calls."""
     images = sample_images(prepared, config, trainer.fabric.device)
     start, contents = (0, {}) if state is None else (state.step, state.contents)
     curves, samples = contents.get("curves", []), Samples(run.samples, unfinished.samples, start)
@@ -106,7 +106,7 @@ def _train(
 
 
 def _check_crop(manifest: Manifest, crop_size: int) -> None:
-    """Enlarging is for load_size to decide; an image that could not even fill the crop is a mistake."""
+    """UserError if an image is smaller than the crop. Only load_size enlarges images, so this must be a mistake."""
     for split in ("trainA", "trainB"):
         for entry in manifest.splits[split]:
             if min(entry.width, entry.height) < crop_size:
@@ -117,10 +117,10 @@ def _check_crop(manifest: Manifest, crop_size: int) -> None:
 
 
 def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) -> None:
-    """Fills the model folder: weights, and everything that they came from."""
+    """Fills the model folder with the weights and everything that they were made from."""
     sections = _shaping_the_model(params)
     if "encoder" in sections and params.encoder.weights is not None:
-        # Where it lies belongs to one machine.
+        # The file's folder differs from machine to machine.
         sections["encoder"]["weights"] = f"{params.encoder.weights.name} (sha256 {digest(params.encoder.weights)})"
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
     machine = {"threads": torch.get_num_threads(), "processes": trainer.fabric.world_size}

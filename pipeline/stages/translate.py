@@ -1,4 +1,4 @@
-"""Stage 3: model and testA -> translated images of the same names. Also on its own, for any image or folder."""
+"""Stage 3: model and testA -> translated images of the same names. It also translates any other image or folder."""
 
 import os
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ from pipeline.running.devices import fabric_on_one_device
 
 
 def translate(accelerator: str, model: Path, source: Path, target: Path) -> None:
-    """Translates the image ``source``, or every image in that folder, nested or not, into ``target``.
+    """Translates the image ``source``, or every image in the folder ``source`` and below it, into ``target``.
 
-    In the precision that the model was trained in, float32 where it does not say.
+    The precision is that of the model's training, or float32 if the model does not say.
 
-    A failure leaves nothing half-done. UserError, and nothing touched, where ``target`` would take the place of an
-    input or of anything that this stage did not write.
+    A failure leaves nothing half-done. UserError, and nothing is changed, if ``target`` would replace an input or
+    anything that this stage did not write.
     """
     if not source.exists():
         raise UserError(f"{source}: no such file or folder")
@@ -43,23 +43,23 @@ def translate(accelerator: str, model: Path, source: Path, target: Path) -> None
 
 
 def _trained_precision(model: Path) -> str:
-    """The precision in its model.json, float32 where there is none; UserError if it is unknown."""
+    """The precision in the model's model.json, or float32 if there is none; UserError if it is unknown."""
     known = get_args(Precision)
     match read_description(model):
         case {"train": {"precision": precision}}:
             if precision not in known:
-                raise UserError(f"{model / 'model.json'}: train.precision {precision!r} is none of {', '.join(known)}")
+                raise UserError(f"{model / 'model.json'}: train.precision {precision!r} is not in {', '.join(known)}")
             return precision
     return "32-true"
 
 
 def _translate_one(generator: Generator, source: Path, target: Path, fabric: Fabric) -> None:
-    """``target`` is a new .png file, or a folder to put one of the same name into."""
+    """Translates one image; ``target`` is a new .png file, or a folder for a .png file of the same name."""
     is_file = target.suffix.lower() in SUFFIXES and not target.is_dir()
     if is_file and target.suffix.lower() != ".png":
         raise UserError(f"{target}: translations are written as PNG; name a .png file or a folder")
     written = target if is_file else target / f"{source.stem}.png"
-    # Also true of a link, wherever it leads.
+    # Unlike exists, lexists is also true for a broken link.
     if os.path.lexists(written):
         raise UserError(f"{written} exists already and is not overwritten; remove it or write somewhere else")
     translation = translate_file(generator, source, written, fabric.device, fabric.autocast)
@@ -89,15 +89,16 @@ def _announce_notes(notes: Sequence[str]) -> None:
 
 
 def _check_apart(source: Path, images: Sequence[Path], target: Path) -> None:
-    """UserError if an image, or what a link to one leads to, lies in ``target``, or that lies among the images."""
+    """UserError if an image, or the file that a link to one leads to, is in ``target``, or if ``target`` is inside
+    ``source``."""
     if any(path.resolve().is_relative_to(target.resolve()) for path in images):
         raise UserError(f"{target} holds the images to translate; write somewhere else")
     if target.resolve().is_relative_to(source.resolve()):
-        raise UserError(f"{target} lies in {source}, among the images to translate; write somewhere else")
+        raise UserError(f"{target} is inside {source}, among the images to translate; write somewhere else")
 
 
 def _check_only_ours(target: Path) -> None:
-    """UserError if ``target`` holds a file that is not on the list which an earlier translation left in it."""
+    """UserError if ``target`` holds a file that is not on the list that an earlier translation left in it."""
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file; name a folder")
     listed = {MARKER, *_read_names(target / MARKER)}
@@ -106,12 +107,12 @@ def _check_only_ours(target: Path) -> None:
             raise UserError(f"{path}: gcl translate did not write this file; move it or name another folder")
 
 
-# File names may hold bytes that are no text.
+# File names may contain bytes that are not valid UTF-8.
 def _write_names(marker: Path, names: Sequence[Path]) -> None:
     text = "".join(f"{name.as_posix()}\n" for name in names)
     marker.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _read_names(marker: Path) -> list[str]:
-    """The files that the translation which left ``marker`` wrote; other stages leave an empty one."""
+    """The files listed in ``marker`` by the translation that wrote them; other stages leave an empty marker."""
     return marker.read_text(encoding="utf-8", errors="surrogateescape").split("\n") if marker.is_file() else []

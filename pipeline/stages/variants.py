@@ -1,7 +1,7 @@
-"""Stage of the ablation: what each variant reads, one file a variant.
+"""Stage of the ablation: writes down what each variant reads, in one file per variant.
 
-A variant's stage depends on its file rather than on params.yaml. So it runs again when anything changes that it reads,
-and does not when `dvc exp run -S graph.pooling=false` turns a number that the variant fixes itself.
+A variant's stage depends on its file rather than on params.yaml. It is therefore rerun when anything that it reads
+changes, but not when `dvc exp run -S graph.pooling=false` changes a parameter that the variant itself sets.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipeline.variant_params import seeds, variant_of
 
 
 def write_variants(params: Params, target: Path) -> None:
-    """Fills ``target`` with NAME.json for every name in ``ablate.variants``."""
+    """Fills ``target`` with one NAME.json for every name in ``ablate.variants``."""
     with replaced_folder(target) as folder:
         for name in params.ablate.variants:
             read = read_by_training(variant_of(params, name))

@@ -1,1 +1,1 @@
-"""What runs tell MLflow, and what is kept for it while it is away."""
+"""Tracking of runs in MLflow, and a journal of what it missed while it could not be reached."""

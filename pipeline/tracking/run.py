@@ -1,6 +1,6 @@
-"""What a stage tells of its run: one experiment a data set, one run a training with its evaluation.
+"""MLflow runs, to which stages log: one experiment per data set, one run per training with its evaluation.
 
-What the store misses waits in a journal until :mod:`pipeline.tracking.sync` brings it in.
+What the store misses waits in a journal until :mod:`pipeline.tracking.sync` replays it.
 """
 
 import os
@@ -27,28 +27,29 @@ from pipeline.tracking.store import FAILED, FINISHED, IMAGE_TAGS, Store, first_l
 from pipeline.tracking.sync import replay
 
 SLOW_SECONDS, SLOW_SHARE = 30.0, 0.1
-"""A store is too slow once a run has waited for it longer than these seconds and this share of its age."""
+"""A store is too slow once a run has waited for it longer than this many seconds plus this share of the run's age."""
 
 LOCK_PATIENCE = 60.0
-"""Seconds for another process that brings in what an earlier stage left."""
+"""Seconds to wait for another process that is replaying what an earlier stage left."""
 
 
 class TrackedRun:
-    """One MLflow run that a stage writes to.
+    """One MLflow run to which a stage logs.
 
-    Tracking never stops an experiment. All events go to a journal first and from there to the store. At the first fault
-    of the store a run says so once and sends nothing more; the journal stays. A fault of the journal is told once too.
+    Tracking never stops an experiment. Every event is written to a journal before it is sent to the store. After the
+    first failure of the store, the run prints one warning and sends nothing more, but keeps the journal. After the
+    first failure of the journal, it prints one warning and no longer writes to it.
     """
 
     def __init__(self, identity: Mapping[str, Any], saved: SavedRun | None = None):
-        """Continues ``saved`` if the store has it, else starts a run; ``identity`` is that of :func:`run_identity`."""
+        """Continues ``saved`` if the store has it, or else starts a run; ``identity`` is from :func:`run_identity`."""
         self.key, self.run_id = (uuid4().hex, None) if saved is None else (saved.key, saved.run_id)
         self._journal, self._keeping = Journal(self.key), True
         self._sending, self._started, self._waited = True, time.monotonic(), 0.0
         beginning = {**_event("run"), **identity, "key": self.key, "run_id": self.run_id}
         self._earlier: list[Event] = []
         with self._surviving():
-            # What a stage whose store was away, or one that was killed, left behind.
+            # These were left behind by a stage that could not reach its store, or that was killed.
             self._earlier = self._journal.open(LOCK_PATIENCE)
         self._keep(beginning)
         self._store = self._attempt(Store)
@@ -57,29 +58,29 @@ class TrackedRun:
 
     @property
     def saved(self) -> SavedRun:
-        """What a later stage, or a later call of this one, continues the run by."""
+        """What a later stage, or a later call of this one, needs to continue the run."""
         return SavedRun(self.key, self.run_id)
 
     def last_step(self, metric: str) -> int:
-        """The last step that the store or, while it is away, the journal has of ``metric``; 0 without one."""
+        """The last step of ``metric`` that the store or the journal has; 0 if there is none."""
         kept = [e["step"] for e in self._earlier if e["kind"] == "metrics" and metric in e["values"]]
         stored = self._attempt(lambda: self._store.last_step(self.run_id, metric))
         return max([stored or 0, *kept])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Tags beside those of the run's identity."""
+        """Sets tags in addition to those of the run's identity."""
         self._record(_event("tags", values=dict(tags)))
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Nested sections as flat ``section.key`` parameters."""
+        """Logs nested sections as flat parameters ``section.key``."""
         self._record(_event("params", values={key: str(value) for key, value in flatten(params).items()}))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Several metrics of one step at once."""
+        """Logs several metrics of one step at once."""
         self._record(_event("metrics", values=dict(metrics), step=step))
 
     def log_image(self, pixels: np.ndarray, key: str, step: int) -> None:
-        """``pixels`` (H, W, 3) uint8, shown by step under ``key``."""
+        """Logs the image ``pixels`` (H, W, 3) uint8, which MLflow shows by step under ``key``."""
         event = _event("files", into="images")
         name = f"{key}+step+{step}+timestamp+{step}+{self.key}"
         with self._surviving(), TemporaryDirectory() as folder:
@@ -87,11 +88,11 @@ class TrackedRun:
         self.set_tags(IMAGE_TAGS)
 
     def log_file(self, path: Path, into: str) -> None:
-        """A file under the artifact folder ``into``."""
+        """Logs a file to the artifact folder ``into``."""
         self._record(_event("files", into=into), [path])
 
     def end(self, status: str) -> None:
-        """Closes the run."""
+        """Ends the run with ``status``, one of MLflow's."""
         self._record(_event("end", status=status))
         with self._surviving():
             self._journal.close(done=self._sending)
@@ -111,7 +112,7 @@ class TrackedRun:
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
-        """Nothing of the journal may stop the experiment, neither a full disk nor a damaged file."""
+        """No failure of the journal may stop the experiment, be it a full disk or a damaged file."""
         try:
             yield
         except Exception as error:
@@ -128,7 +129,7 @@ class TrackedRun:
             return self._go_offline(f"too slow: waited {self._waited:.0f} of {age:.0f} s")
         try:
             return twice(action)
-        # Whatever a store or a server may raise: MLflow's, SQLAlchemy's and requests' errors have no common base.
+        # The errors of MLflow, SQLAlchemy and requests have no base class in common.
         except Exception as error:
             return self._go_offline(first_line(error))
         finally:
@@ -136,7 +137,7 @@ class TrackedRun:
 
     def _go_offline(self, reason: str) -> None:
         self._sending = False
-        kept = f"all of it is kept in {self._journal.folder}, and `gcl sync-tracking` brings it in later"
+        kept = f"everything is kept in {self._journal.folder}, and `gcl sync-tracking` sends it later"
         announce(
             f"warning: no MLflow tracking from here on, the run itself goes on: {tracking_uri()}: {reason}"
             + (f"; {kept}" if self._keeping else "")
@@ -145,7 +146,7 @@ class TrackedRun:
 
 @contextmanager
 def tracked(identity: Mapping[str, Any], saved: SavedRun | None = None) -> Iterator[TrackedRun]:
-    """A run that ends as finished, or as failed if the block raises."""
+    """A run for the block, which ends as finished, or as failed if the block raises."""
     run, status = TrackedRun(identity, saved), FAILED
     try:
         yield run
@@ -155,7 +156,7 @@ def tracked(identity: Mapping[str, Any], saved: SavedRun | None = None) -> Itera
 
 
 def run_identity(params: Params, manifest: Manifest, variant: str) -> dict[str, Any]:
-    """Name, experiment and tags of a run: one experiment a data set, whichever stage asks."""
+    """The name, experiment and tags of a run, the same for every stage; there is one experiment per data set."""
     dataset = params.data.path.resolve().name if params.data.source == "folder" else params.data.source
     seed = str(params.train.seed)
     tags = {"variant": variant, "seed": seed, "data.hash": manifest.sha256, **_revision_tags()}
@@ -167,7 +168,7 @@ def _event(kind: str, **contents: Any) -> Event:
 
 
 def _revision_tags() -> dict[str, str]:
-    """The git revision, and the DVC experiment where there is one."""
+    """Tags with the git revision and the DVC experiment, if there are any."""
     tags = {"git.commit": _git_revision(), "dvc.exp": os.environ.get("DVC_EXP_NAME", "")}
     return {key: value for key, value in tags.items() if value}
 

@@ -1,4 +1,4 @@
-"""What a run is called: its variant or what its parameters change, and its seed."""
+"""The names of runs: the variant or the changed parameters, and the seed."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from pipeline.variant_params import variant_of, with_seed
 PARAMS = "params.yaml"
 
 MOST_NAMED = 3
-"""Changes that a name holds; more are only counted."""
+"""The number of changes that a name lists; further ones are only counted."""
 
 
 def run_name(params: Params, variant: str) -> str:
-    """Such as ``graph.pooling=false, seed 0 (gouty-boss)``; ``main, seed 0`` where nothing differs from the baseline.
+    """A name such as ``graph.pooling=false, seed 0 (gouty-boss)``, or ``main, seed 0`` if nothing was changed.
 
-    The baseline is the params.yaml that git has: that of the commit which a DVC experiment starts from, else of HEAD.
+    Changes are relative to the params.yaml in git: at the commit that a DVC experiment starts from, or else at HEAD.
     """
     changes = _changes(params, variant)
     shown = [f"{key}={value}" for key, value in list(changes.items())[:MOST_NAMED]]
@@ -36,7 +36,7 @@ def run_name(params: Params, variant: str) -> str:
 
 
 def _changes(params: Params, variant: str) -> dict[str, str]:
-    """What of the parameters differs from this variant of the baseline, but for the seed; written as DVC takes it."""
+    """The parameters that differ from this variant of the baseline, except the seed, written as DVC accepts them."""
     baseline = _baseline()
     if baseline is None:
         return {}
@@ -49,7 +49,7 @@ def _changes(params: Params, variant: str) -> dict[str, str]:
 
 
 def _baseline() -> Params | None:
-    """None without git, without the file in it, or where this version cannot read it."""
+    """The parameters in git; None without git, without the file in it, or if this version cannot read it."""
     revision = os.environ.get("DVC_EXP_BASELINE_REV") or "HEAD"
     try:
         answer = subprocess.run(["git", "show", f"{revision}:./{PARAMS}"], capture_output=True, text=True, check=True)
@@ -59,8 +59,8 @@ def _baseline() -> Params | None:
 
 
 def _written(params: Params) -> dict[str, str]:
-    """What a run reads, each value as ``dvc exp run -S`` takes it."""
-    # In DVC's experiments paths have become those of the original repository.
+    """The parameters that a run reads, each value written as ``dvc exp run -S`` accepts it."""
+    # In DVC experiments, paths were made absolute in the original repository.
     root = f"{repository_root()}/"
     return {
         key: value.removeprefix(root) if isinstance(value, str) else json.dumps(value)

@@ -1,7 +1,7 @@
-"""The MLflow store that runs land in. The only module with mlflow.
+"""The MLflow store in which runs are kept. This is the only module that imports mlflow.
 
-It is SQLite at the root of the repository unless MLFLOW_TRACKING_URI says otherwise. DVC_ROOT names that root also in
-the throw-away clones of ``dvc exp run --temp`` and ``--queue``, whose runs so land in the same store.
+It is an SQLite file at the root of the repository unless MLFLOW_TRACKING_URI says otherwise. DVC_ROOT names that root
+even in the throw-away clones of ``dvc exp run --temp`` and ``--queue``, so their runs are kept in the same store.
 """
 
 import logging
@@ -25,16 +25,16 @@ from gcl.errors import UserError
 from pipeline.params import repository_root
 from pipeline.tracking.journal import Event
 
-# It reports every table of a new store at INFO.
+# alembic logs every table of a new store at INFO.
 logging.getLogger("alembic").setLevel(logging.WARNING)
-# It does so too, and logs hundreds of lines for an error that it raises as well.
+# This logger does so too, and logs hundreds of lines for an error that is also raised.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 PATIENCE = 3.0
-"""Seconds for a tracking server to accept a connection."""
+"""Seconds to wait for a tracking server to accept a connection."""
 
-# By itself MLflow asks a dead server again for minutes. Its retries would also make a run again whose answer got lost;
-# `twice` looks for it first.
+# By default MLflow retries a dead server for minutes. If the answer to creating a run were lost, its retry would also
+# create the run a second time; `twice` calls `Store.begin`, which first looks for the run.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
@@ -42,14 +42,14 @@ STATUSES = RunStatus.FINISHED, RunStatus.FAILED, RunStatus.KILLED, RunStatus.RUN
 FINISHED, FAILED, KILLED, RUNNING = map(RunStatus.to_string, STATUSES)
 
 KEY_TAG = "gcl.key"
-"""The tag by which a run is found whose id never arrived."""
+"""The tag that identifies a run whose id never arrived."""
 
 IMAGE_TAGS = {MLFLOW_LOGGED_IMAGES: "True"}
-"""What MLflow shows the images of a run by."""
+"""The tag that makes MLflow show the images of a run."""
 
 
 class Store:
-    """The store, or any error if it cannot be had. What it was told once it may be told again, without a change."""
+    """The store; creating it raises any error if it cannot be reached. Adding the same event twice changes nothing."""
 
     def __init__(self):
         server = urlsplit(tracking_uri())
@@ -59,11 +59,11 @@ class Store:
         self._client = MlflowClient(tracking_uri())
 
     def answer(self) -> None:
-        """Any error if it does not: a server that hangs accepts connections all the same."""
+        """Raises any error if the store does not answer, because a server that hangs still accepts connections."""
         self._client.search_experiments(max_results=1)
 
     def begin(self, beginning: Event) -> str:
-        """The id of the run that ``beginning`` tells of: a new one if the store has none of that id or key."""
+        """The id of the run that ``beginning`` describes; it is created if the store has no run of its id or key."""
         run_id = beginning["run_id"]
         if run_id is None or not self._is_active(run_id):
             experiment, key = self._experiment(beginning["dataset"]), beginning["key"]
@@ -76,7 +76,7 @@ class Store:
         return run_id
 
     def add(self, run_id: str, event: Event, files: Sequence[Path]) -> None:
-        """One event of a run."""
+        """Adds one event to a run; UserError for an unknown kind."""
         match event["kind"]:
             case "params":
                 self._client.log_batch(run_id, params=[Param(*entry) for entry in event["values"].items()])
@@ -94,11 +94,11 @@ class Store:
                 raise UserError(f"events of the kind {unknown} are unknown to this version")
 
     def last_step(self, run_id: str, metric: str) -> int:
-        """The last step of a run's metric; 0 without one."""
+        """The last step of a run's ``metric``; 0 if there is none."""
         return max((point.step for point in self._client.get_metric_history(run_id, metric)), default=0)
 
     def _is_active(self, run_id: str) -> bool:
-        """Whether the store, which may be another one by now, has the run."""
+        """Whether the store, which may no longer be the one that created the run, has it."""
         try:
             return self._client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE
         except MlflowException as error:
@@ -116,22 +116,22 @@ class Store:
 
 
 def _import_database() -> None:
-    """What MLflow would import at the first run: seconds in which a signal could not be answered well."""
+    """Imports early what MLflow would import at the first run: seconds in which no signal could be handled well."""
     if urlsplit(tracking_uri()).scheme == "sqlite":
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
 
 def tracking_uri() -> str:
-    """Where runs are stored: MLFLOW_TRACKING_URI, or mlflow.db at the repository root."""
+    """The address of the store: MLFLOW_TRACKING_URI, or mlflow.db at the root of the repository."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     prefix, file = uri[:10], uri[10:]
-    # A relative file would lie in the working directory, which may be a passing clone.
+    # A relative path would be in the working directory, which may be a throw-away clone.
     return f"{prefix}{repository_root() / file}" if prefix == "sqlite:///" else uri
 
 
 def image_files(pixels: np.ndarray, name: str, folder: Path) -> list[Path]:
-    """Writes what MlflowClient.log_image would: ``pixels`` whole and small. Its own names end at random, so that an
-    image that is sent again would be there twice."""
+    """Writes ``pixels`` in full and in small, as MlflowClient.log_image would. Its file names end in random digits, so
+    an image that is sent again would be stored twice."""
     image = Image.fromarray(pixels)
     files = {folder / f"{name}.png": image, folder / f"{name}+compressed.webp": compress_image_size(image)}
     for path, picture in files.items():
@@ -140,7 +140,7 @@ def image_files(pixels: np.ndarray, name: str, folder: Path) -> list[Path]:
 
 
 def twice(action: Callable[[], Any]) -> Any:
-    """The result of ``action``, which may fail once."""
+    """Returns the result of ``action``, which may fail once."""
     try:
         return action()
     except Exception:
@@ -148,14 +148,15 @@ def twice(action: Callable[[], Any]) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """What an error has to say, or its name; of an error in a database what the database says."""
+    """The first line of an error's message, or its name. For a chained error it is the original one, such as the
+    database's."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _artifact_location(dataset: str) -> str | None:
-    """A server decides itself where artifacts go; those of a local store lie at the repository root."""
+    """The folder of artifacts at the root of the repository; None for a server, which decides that itself."""
     if urlsplit(tracking_uri()).scheme in ("http", "https", "databricks"):
         return None
     return (repository_root() / "mlartifacts" / dataset).as_uri()

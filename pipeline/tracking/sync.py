@@ -1,4 +1,4 @@
-"""What runs kept while their tracking store was away -> the store."""
+"""Sends the store what runs kept while it could not be reached."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,21 @@ from pipeline.tracking.store import KILLED, Store, first_line, tracking_uri, twi
 
 
 def sync_tracking() -> None:
-    """Brings in every journal whose run is over. Events that the store has already change nothing in it.
+    """Replays every journal whose run is over. Events that the store already has change nothing in it.
 
-    UserError, and nothing lost, if the store does not answer or a journal cannot be brought in; the others are.
+    UserError, and nothing is lost, if the store does not answer or a journal cannot be replayed; the other journals
+    are replayed all the same.
     """
     journals = pending_journals()
     if not journals:
         announce(f"nothing waits in {pending_folder()}")
     failed = [journal for journal in journals if not _brought_in(journal)]
     if failed:
-        raise UserError(f"{len(failed)} of {len(journals)} runs could not be brought in, and wait where they are")
+        raise UserError(f"{len(failed)} of {len(journals)} runs could not be sent and are still kept where they were")
 
 
 def _brought_in(journal: Journal) -> bool:
-    """Whether nothing is left to do for now; else says why."""
+    """Replays a journal and removes it. False, and the reason is printed, if that failed."""
     store = _answering_store()
     done = False
     try:
@@ -34,7 +35,7 @@ def _brought_in(journal: Journal) -> bool:
     except Timeout:
         announce(f"still going on, left for later: {journal.folder}")
         return True
-    # One damaged journal, or one that the store refuses for whatever reason, must not keep out the others.
+    # A journal that is damaged, or that the store refuses for any reason, must not stop the others.
     except Exception as error:
         announce(f"error: {journal.folder}: {first_line(error)}")
     finally:
@@ -61,14 +62,14 @@ def _bring_in(store: Store, journal: Journal) -> None:
     if last["kind"] != "end":
         events.append({"kind": "end", "time": last["time"], "status": KILLED})
     replay(store, journal, events)
-    announce(f"brought in: {beginning['name']}, {len(events)} events, {beginning['key']}")
+    announce(f"sent to the store: {beginning['name']}, {len(events)} events, {beginning['key']}")
 
 
 def replay(store: Store, journal: Journal, events: Sequence[Event]) -> str:
-    """Tells the store all ``events`` of the journal, of which it may have some already; the run's id there."""
+    """Sends the store all ``events`` of the journal, of which it may already have some; returns the run's id there."""
     run_id = twice(lambda: store.begin(events[0]))
     for event in events:
-        # A later stage that appended to the journal began as well.
+        # A later stage that appended to the journal also recorded a beginning, which is not repeated.
         if event["kind"] != "run":
             twice(lambda event=event: store.add(run_id, event, journal.files(event)))
     return run_id

@@ -1,4 +1,4 @@
-"""Functions of nodes whose derivative, written out, passes over fewer large tensors than autograd's."""
+"""Functions with hand-written derivatives, which pass over fewer large tensors than autograd's would."""
 
 import torch
 from torch import Tensor
@@ -7,31 +7,31 @@ from torch.autograd.function import once_differentiable
 from gcl.contrast.fast.products import batched_product
 
 SHORTEST = 1e-12
-"""Vectors are divided by no less than this, as in :func:`torch.nn.functional.normalize`."""
+"""The smallest length that vectors are divided by, as in :func:`torch.nn.functional.normalize`."""
 
 
 def propagate(symmetric: Tensor, nodes: Tensor) -> Tensor:
-    """``S x`` of ``symmetric`` S (B, N, N) and ``nodes`` x (B, N, D): (B, N, D). Only the nodes have derivatives."""
+    """``S x``, (B, N, D), from ``symmetric`` S (B, N, N) and ``nodes`` x (B, N, D). Only the nodes get a gradient."""
     return _Propagate.apply(symmetric, nodes)
 
 
 def normalise(vectors: Tensor) -> Tensor:
-    """``y = x / |x|`` of each of ``vectors`` x (..., D): the same shape. It has first derivatives only."""
+    """``y = x / |x|`` for each of ``vectors`` x (..., D), in the same shape. It has first derivatives only."""
     return _Normalise.apply(vectors)
 
 
 def symmetric_cross_entropy(logits: Tensor) -> Tensor:
-    """The cross-entropies over rows and over columns of ``logits`` (B, N, N), each averaged, added up: a scalar.
+    """The mean cross-entropy over rows plus that over columns of ``logits`` (B, N, N), a scalar.
 
-    The right answers stand on the diagonal. In float32 at least: where matches are good it is the logarithm of numbers
-    near 1. No row or column counts more than ``-log(tiny)``, 87 in float32; the gradient goes on as if they did. It has
-    first derivatives only.
+    The right answers are on the diagonal. Computed in float32 or better, because good matches take the logarithm of
+    probabilities near 1. The loss of a row or column is capped at ``-log(tiny)``, 87 in float32; the gradient is not.
+    It has first derivatives only.
     """
     return _SymmetricCrossEntropy.apply(logits)
 
 
 class _Propagate(torch.autograd.Function):
-    """The gradient of ``x`` is ``S^T g = S g``, which transposes nothing."""
+    """The gradient by ``x`` is ``S^T g = S g``, so no matrix has to be transposed."""
 
     @staticmethod
     def forward(ctx, symmetric: Tensor, nodes: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class _Propagate(torch.autograd.Function):
 
 
 class _Normalise(torch.autograd.Function):
-    """The gradient of ``x`` is ``(g - y <y, g>) / |x|``; below ``SHORTEST`` torch leaves out the second term."""
+    """The gradient by ``x`` is ``(g - y <y, g>) / |x|``; for vectors below ``SHORTEST`` torch omits the second term."""
 
     @staticmethod
     def forward(ctx, vectors: Tensor) -> Tensor:
@@ -62,13 +62,14 @@ class _Normalise(torch.autograd.Function):
 
 
 class _SymmetricCrossEntropy(torch.autograd.Function):
-    """The gradient of the logits is ``(softmax over rows + softmax over columns - 2 I) / (B N)``."""
+    """The gradient by the logits is ``(softmax over rows + softmax over columns - 2 I) / (B N)``."""
 
     @staticmethod
     def forward(ctx, logits: Tensor) -> Tensor:
         precise = torch.promote_types(logits.dtype, torch.float32)
         over_rows, over_columns = (logits.softmax(dim, dtype=precise) for dim in (2, 1))
-        # Of softmax, which the gradient is made of; it rounds the right answer to 0 where it is hopelessly far off.
+        # The loss is computed from the softmax, which the gradient needs anyway, and not from log_softmax. The softmax
+        # rounds the right answer's probability to 0 if its logit is hopelessly low, so the logarithm needs a floor.
         tiny = torch.finfo(precise).tiny
         loss = -sum(p.diagonal(dim1=1, dim2=2).clamp(min=tiny).log().mean() for p in (over_rows, over_columns))
         gradient = over_rows.add_(over_columns)

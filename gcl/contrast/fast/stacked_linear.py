@@ -1,4 +1,4 @@
-"""Linear layers of one size side by side: one for every encoder layer."""
+"""Linear layers of the same size, one per encoder layer, stacked into one tensor."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 
 class StackedLinear(nn.Module):
-    """L linear layers of one size, one per encoder layer: ``weight`` (L, out, in), from N(0, 0.02), ``bias`` (L, out).
+    """L linear layers of the same size, one per encoder layer: ``weight`` (L, out, in) and ``bias`` (L, out).
 
-    One tensor instead of L: where all layers are asked for, no step stacks them or takes their gradients apart.
+    Weights start from N(0, 0.02), biases from 0. Since they are one tensor instead of L, a step that uses all layers
+    need not stack them nor take their gradients apart.
     """
 
     def __init__(self, layers: int, inputs: int, outputs: int):
@@ -18,9 +19,9 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(layers, outputs))
 
     def of(self, layers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Weights and biases of these ``layers``, in their order."""
+        """The weights and biases of these ``layers``, in their order."""
         if list(layers) == list(range(len(self.weight))):
             return self.weight, self.bias
-        # Not by an index, which would be copied to the device, and waited for.
+        # Indexing with a list would copy the list to the device and wait for it.
         weights, biases = zip(*((self.weight[layer], self.bias[layer]) for layer in layers), strict=True)
         return torch.stack(weights), torch.stack(biases)
