@@ -20,7 +20,7 @@ STEMS = [f"{number:03}" for number in range(9)]
 
 
 def write_run(run: RunFolder, pair: np.ndarray, fid: float, curves: dict) -> None:
-    """One run: ``pair`` (9,) is its distance of every image to the truth."""
+    """Writes one run; ``pair`` (9,) is the distance of each image to the truth."""
     told = {"untranslated": 9.5, "real": None, "better": "lower", "compares": "pairs", "meaning": "is a distance"}
     told |= {"misleads": None, "real_images": None, "scope": "the small network's", "note": None}
     rows = [
@@ -85,24 +85,24 @@ class Runs:
         return self.page
 
     def row(self, variant: str) -> list[str]:
-        """The cells of a row of the table, after its label and the verdict."""
+        """The cells of a row of the table, without its label and verdict."""
         line = next(line for line in self.page.splitlines() if line.startswith((f"| `{variant}`", f"| {variant} |")))
         return [cell.strip() for cell in line.strip("|").split("|")][2:]
 
     def verdicts(self) -> list[str]:
-        """The second cells of all rows."""
+        """The verdicts in all rows of the table."""
         lines = [line for line in self.page.splitlines() if line.startswith("| ")]
         return [line.split("|")[2].strip() for line in lines[2:]]
 
     def change(self, **rows: dict) -> None:
-        """Changes rows of evaluation.json, by the metrics' names, in every run."""
+        """Changes the rows of these metrics in every run's evaluation.json."""
         for file in self.root.rglob("evaluation.json"):
             old = json.loads(file.read_text())
             file.write_text(json.dumps([row | rows.get(row["name"], {}) for row in old]))
 
 
 def made_up(settings: dict, folder: Path) -> Runs:
-    """A paired data set; the variants are main, no_pooling (worse by 0.25) and same, one seed each."""
+    """A paired data set and the variants main, no_pooling (worse by 0.25) and same, with one seed each."""
     settings["ablate"] = {"seeds": 1, "variants": {"no_pooling": {"pooling": False}, "same": {"weight": 1.0}}}
     runs = Runs(folder, settings)
     runs.prepare()
@@ -112,7 +112,7 @@ def made_up(settings: dict, folder: Path) -> Runs:
 
 
 def add_seeds(runs: Runs) -> None:
-    """Three seeds of everything: main's fid is 0.5, 0.6, 0.7; no_pooling lies apart, same in between."""
+    """Gives every variant three seeds: main's fid is 0.5, 0.6 and 0.7; no_pooling's lies apart, same's does not."""
     runs.settings["ablate"]["seeds"] = 3
     runs.settings["ablate"]["variants"]["main"] = {}
     for seed in (1, 2):

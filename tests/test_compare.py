@@ -14,7 +14,7 @@ from tests.made_up_runs import Runs, add_seeds, made_up
 
 @pytest.fixture
 def runs(settings, tmp_path, monkeypatch) -> Runs:
-    """Made-up runs whose pictures are not drawn, which takes seconds, but what they would show is kept in ``drawn``."""
+    """Made-up runs. Drawing their pictures takes seconds, so what they would show is kept in ``drawn`` instead."""
     runs = made_up(settings, tmp_path)
     for name in ("draw_metrics", "draw_samples"):
         monkeypatch.setattr(
@@ -46,7 +46,7 @@ def test_several_seeds_have_spreads_and_a_mark_where_they_come_apart(runs):
 
 
 def test_differences_pair_seeds_and_images(runs):
-    """The interval is that of the seeds' average difference by image."""
+    """The interval is that of the difference per image, averaged over seeds."""
     add_seeds(runs)
     random = np.random.default_rng(6)
     pairs = {(name, seed): random.random(9) for name in ("main", "same") for seed in range(3)}
@@ -71,7 +71,7 @@ def test_every_variant_stands_beside_doing_nothing(runs):
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_by_a_metric_that_no_variant_betters_none_is_compared(runs, seeds):
-    """The other metric is compared as ever."""
+    """The other metric is compared as usual."""
     if seeds > 1:
         add_seeds(runs)
     runs.change(lpips_small_to_truth={"untranslated": 0.4, "value": 0.5})
@@ -86,7 +86,7 @@ def test_by_a_metric_that_no_variant_betters_none_is_compared(runs, seeds):
 
 
 def test_where_every_variant_fails_nothing_is_compared(runs):
-    """Not even by a metric that is not judged."""
+    """Variants are not even compared by a metric that is not judged."""
     add_seeds(runs)
     runs.change(
         fid_small={"untranslated": 0.1},

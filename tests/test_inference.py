@@ -1,4 +1,4 @@
-"""Saving, loading and translating: any size comes back, file names keep their stems, damaged models are refused."""
+"""Saving, loading and translating: any size comes back, files keep their stems, and damaged models are refused."""
 
 import json
 

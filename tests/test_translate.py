@@ -1,4 +1,4 @@
-"""The translate stage and command: nested folders, single images, notes, and no file of somebody else is replaced."""
+"""The translate stage and its command: folders, single images and notes; no file of somebody else is replaced."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def model(tmp_path, generator):
 
 
 def contents(folder):
-    """Every file in ``folder`` by its name, with its bytes; links as where they lead."""
+    """The bytes of every file in ``folder`` by its name; for a link, where it leads."""
     files = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
     return {
         str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
@@ -36,7 +36,7 @@ def contents(folder):
 
 @pytest.fixture
 def photographs(tmp_path, save_images):
-    """A folder with images in it and in a folder inside it, a hidden folder and a text."""
+    """A folder with images, a folder of images inside it, a hidden folder and a text file."""
     folder = tmp_path / "photographs"
     save_images(folder, 2, size=(21, 18), suffix=".bmp")
     save_images(folder / "more" / "v1.2", 1, size=(9, 30), suffix=".jpg")
@@ -119,7 +119,7 @@ def link_to_the_folder(folder):
 
 
 def folder_of_what_a_link_leads_to(folder):
-    """An earlier translation holds the file that an input links to."""
+    """The folder of an earlier translation, which holds the file that an input links to."""
     earlier = folder.parent / "earlier"
     earlier.mkdir()
     (folder / "image_1.bmp").rename(earlier / "image_1.bmp")
@@ -185,7 +185,7 @@ def test_one_image_never_takes_the_place_of_another_file(tmp_path, model, photog
 @pytest.mark.parametrize("name", [".", "image_0.bmp"])
 def test_a_translation_that_is_not_finite_is_refused_and_nothing_is_left(tmp_path, generator, model, photographs, name):
     with torch.no_grad():
-        # Finite themselves, their sums are not.
+        # The weights are finite, but their sums are not.
         generator.model[1].weight.fill_(3e38)
     save_generator(model, generator, {"generator": SIZES})
     before = contents(tmp_path)
@@ -224,7 +224,7 @@ def test_two_images_of_one_folder_that_would_become_one_are_told(tmp_path, model
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 def test_a_model_translates_in_the_precision_that_it_was_trained_in(generator, photographs, tmp_path, precision):
-    """bfloat16 has eight bits for a number: other pixels, but not by much. On a CPU, 16-mixed is the same, as there."""
+    """bfloat16 has eight bits per number, so pixels differ, but not by much. On a CPU, 16-mixed also means bfloat16."""
     described = {"float32": {}, "half": {"train": {"precision": precision}}}
     for name, description in described.items():
         (tmp_path / name).mkdir()
