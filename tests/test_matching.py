@@ -1,4 +1,4 @@
-"""Folders of translations that other programs wrote: told what is wrong with them before anything is measured."""
+"""Folders of translations by other programs: what is wrong with them is reported before anything is measured."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def test_folders_inside_and_a_folder_that_is_not_there_are_told(tmp_path):
 
 
 def test_names_are_checked_before_any_network_is_loaded(tmp_path):
-    """The weights are not there, and nobody asks for them."""
+    """The weights do not exist, and nothing asks for them."""
     Manifest("folder", False, False, {split: ENTRIES for split in SPLITS}).save(tmp_path)
     absent = tmp_path / "absent.pth"
     config = EvaluateConfig(

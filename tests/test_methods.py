@@ -22,7 +22,7 @@ FILE = "params.yaml"
 
 @pytest.fixture
 def tiny(settings):
-    """The project's parameters with networks that take no time, and the variants that stand there as comments."""
+    """The project's parameters with networks that take no time, and with the variants that are commented out."""
     text = (ROOT / FILE).read_text(encoding="utf-8")
     uncommented = re.sub(r"^    # (\w+: \{method: )", r"    \1", text, flags=re.MULTILINE)
     settings["ablate"]["variants"] = YAML(typ="safe").load(uncommented)["ablate"]["variants"]

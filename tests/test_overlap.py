@@ -1,4 +1,4 @@
-"""Intersection over union of class ids: by hand, and what is refused; of a segmenter's answers on drawn scenes."""
+"""Intersection over union: of class ids by hand, with what is refused, and of a segmenter's answers on scenes."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_regions_are_found_in_real_zebras_and_not_in_horses(tmp_path, domain):
 
 
 def test_a_region_that_is_nowhere_has_no_part_in_the_mean(tmp_path):
-    """Nothing but sky is true; what the segmenter finds beside it is the rest of the union."""
+    """The truth is all sky, so the pixels that the segmenter takes for anything else are the rest of the union."""
     save_png(draw_scene(5, 0, "A"), tmp_path / "0.png")
     measured = region_overlaps(tmp_path, [np.zeros((64, 64), np.uint8)], "cpu")
     assert measured[CLASSES[ANIMAL]].value == 0 < measured["sky"].value < 1

@@ -1,4 +1,4 @@
-"""params.yaml: what stands there is valid, and mistakes are named by key, value and what is allowed."""
+"""params.yaml is valid, and mistakes in it are named by key, value and what is allowed."""
 
 from pathlib import Path
 

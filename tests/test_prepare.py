@@ -1,4 +1,4 @@
-"""The prepare stage: images upright, RGB and lossless, a manifest of them; mistakes named, nothing half-written."""
+"""The prepare stage: images become upright, RGB and lossless, with a manifest; mistakes leave nothing half-written."""
 
 import errno
 import json
@@ -34,7 +34,7 @@ def config(settings):
 
 @pytest.fixture
 def photographs(tmp_path, save_images):
-    """A folder of images of one's own: tmp_path / "photographs"."""
+    """A folder of a user's own images: tmp_path / "photographs"."""
     for split, count in zip(SPLITS, (6, 5, 2, 2), strict=True):
         save_images(tmp_path / "photographs" / split, count, size=(90, 70))
     return tmp_path / "photographs"
@@ -251,7 +251,7 @@ def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path,
 
 
 def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
-    # Only now: it imports torch, which the other tests need not.
+    # Imported here because it imports torch, which the other tests do not need.
     from gcl.measures.evaluation_rows import SIDES
     from gcl.measures.verdict import verdict_on
     from pipeline.pages.rendering import render

@@ -1,4 +1,4 @@
-"""What a training says on its way where there is no terminal."""
+"""What a training prints on its way when there is no terminal."""
 
 from gcl.training.gan_losses import SATURATED
 from gcl.training.loop import Record

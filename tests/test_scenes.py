@@ -1,3 +1,5 @@
+"""The drawn scenes: reproducible, the same in every size and in both domains, and in line with their masks."""
+
 import numpy as np
 import pytest
 

@@ -60,7 +60,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def pooled(folders) -> list[np.ndarray]:
-    """The judge's vectors of either set, (80, 64) float64."""
+    """The judge's vectors for each of the two sets, (80, 64) float64."""
     judge = load_judge()
     with torch.no_grad():
         return [judge.pooled(to_signed(stacked(folder))).double().numpy() for folder in folders]
@@ -76,7 +76,7 @@ def test_frechet_and_kernel_distance_are_torch_fidelity_s(folders):
 def test_frechet_distance_is_the_closed_form(folders, pooled):
     means = [vectors.mean(axis=0) for vectors in pooled]
     first, second = (np.cov(vectors, rowvar=False) for vectors in pooled)
-    # The eigenvalues of the symmetric form stand firm where a dimension never varies.
+    # The eigenvalues of the symmetric form stay accurate when a dimension never varies.
     values, vectors = np.linalg.eigh(first)
     root = vectors * np.sqrt(values.clip(min=0)) @ vectors.T
     product = np.linalg.eigvalsh(root @ second @ root).clip(min=0)

@@ -1,4 +1,4 @@
-"""dvc.yaml: every stage depends on the code that it runs, with the weights and templates that lie beside it."""
+"""dvc.yaml: every stage depends on the code that it runs and on the weights and templates that lie beside it."""
 
 import pytest
 
@@ -32,12 +32,12 @@ def counts(path: str) -> bool:
 
 
 def run_by(stage: str) -> set[str]:
-    """All code that a stage runs, by following imports from its module, and all other files beside that code."""
+    """All code that a stage runs, found by following imports, and the weights and templates beside that code."""
     found, waiting = set(), {ROOT / "pipeline" / "stages" / f"{stage}.py"}
     while waiting:
         file = waiting.pop()
         found.add(file)
-        # What only code without effect imports has none either.
+        # What is imported only by code without effect has no effect either.
         if counts(file.relative_to(ROOT).as_posix()):
             waiting |= imported_by(file) - found
     rooms = {file.parent for file in found} - {ROOT / package for package in PACKAGES}

@@ -17,7 +17,7 @@ STEPS = 20
 
 
 def learn(prepared: Path, devices: int, batch_size: int) -> dict[str, Tensor]:
-    """All weights after 20 steps in float64: in float32, Adam soon enlarges the rounding by which sums differ."""
+    """All weights after 20 steps in float64; in float32, Adam soon enlarges the rounding by which sums differ."""
     sections = read_mapping(ROOT / "params.yaml")
     for section, values in TINY.items():
         sections[section].update(values)
