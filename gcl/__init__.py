@@ -6,16 +6,16 @@ The names below are loaded when first used, so that ``import gcl`` costs nothing
 from importlib import import_module
 
 _MODULES = {
-    "Discriminator": "gcl.networks.discriminator",
+    "Discriminator": "gcl.networks.patch_discriminator",
     "Generator": "gcl.networks.generator",
-    "GraphContrast": "gcl.contrast.contrasts",
+    "GraphContrast": "gcl.contrast.feature_contrasts",
     "GraphContrastiveLoss": "gcl.contrast.graph_loss",
-    "PatchContrast": "gcl.contrast.contrasts",
+    "PatchContrast": "gcl.contrast.feature_contrasts",
     "PatchNCE": "gcl.contrast.patch_nce",
     "Trainer": "gcl.training.trainer",
     "load_encoder": "gcl.networks.encoders",
-    "load_generator": "gcl.networks.checkpoints",
-    "save_generator": "gcl.networks.checkpoints",
+    "load_generator": "gcl.networks.model_folder",
+    "save_generator": "gcl.networks.model_folder",
     "train": "gcl.training.loop",
     "translate_folder": "gcl.networks.inference",
     "translate_image": "gcl.networks.inference",

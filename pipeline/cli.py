@@ -8,7 +8,7 @@ import typer
 
 from gcl.errors import UserError
 from pipeline.commands import stages, tools
-from pipeline.running.allocator import keep_freed_memory
+from pipeline.running.freed_memory import keep_freed_memory
 
 app = typer.Typer(
     no_args_is_help=True,

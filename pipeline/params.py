@@ -16,7 +16,7 @@ from gcl.contrast.methods import check_method
 from gcl.errors import UserError
 from gcl.networks.discriminators import check_discriminator
 from gcl.sources.public_datasets import check_source
-from pipeline.variants import variant_of
+from pipeline.variant_params import variant_of
 
 RENAMED = {"data.size": "data.image_size"}
 """The keys of earlier versions, and their present names."""

@@ -1,4 +1,4 @@
-"""A server of one archive that cuts, stalls and lies as a test's script tells it."""
+"""A server for one archive that cuts connections, stalls and lies as a test's script tells it to."""
 
 import random
 import socket
@@ -12,12 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from gcl.sources.downloads import CHUNK
 
 CONTENT = random.Random(0).randbytes(10 * CHUNK + 123)
-"""What is to be downloaded."""
+"""The archive to download."""
 
 
 @dataclass
 class Answer:
-    """How the server behaves for one request; by default as it should."""
+    """How the server behaves for one request; by default it behaves as it should."""
 
     status: int | None = None
     content: bytes = CONTENT
@@ -30,7 +30,7 @@ class Answer:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by the script of its server, then as its ``usual``."""
+    """Answers by its server's ``script`` and, when that has run out, with the server's ``usual`` answer."""
 
     def do_GET(self):
         wanted = self.headers["Range"]
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[ThreadingHTTPServer]:
-    """A server in a thread: ``script`` is how it behaves, ``asked`` the ranges that were asked for."""
+    """A server in a thread; ``script`` says how it will behave, ``asked`` lists the ranges that were requested."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.script, running.asked, running.usual = [], [], Answer()
         running.url = f"http://127.0.0.1:{running.server_port}/sets"

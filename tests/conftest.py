@@ -1,4 +1,4 @@
-"""Shared by all tests: small data sets and parameters."""
+"""Fixtures for all tests: small data sets and parameters."""
 
 import os
 import zlib
@@ -14,14 +14,14 @@ from tests.project import ROOT, project
 
 __all__ = ["ROOT", "project"]
 
-# As the command line does, before any test imports torch.
+# The command line sets this too; it has to be set before any test imports torch.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # Threads that wait for each other over small images only slow a busy machine down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class OneProject(LoadFileScheduling):
-    """Gives the parallel processes a file of tests each, and all files that need the reproduced project to one."""
+    """Gives whole test files to the parallel processes, all files that need the reproduced project to the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.split("::")[0]).stem
@@ -31,7 +31,7 @@ class OneProject(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneProject:
-    """How ``pytest --numprocesses 2`` shares the tests out."""
+    """Decides how ``pytest --numprocesses 2`` shares out the tests."""
     return OneProject(config, log)
 
 
@@ -43,7 +43,7 @@ def settings() -> dict:
 
 @pytest.fixture
 def config(settings):
-    """The section train of a small training: config(steps=3, ...)."""
+    """Makes the section ``train`` of a small training: config(steps=3, ...)."""
 
     def make(**changes):
         small = {"steps": 10, "load_size": 32, "crop_size": 32, "log_every": 5, "average_decay": 0.0}

@@ -1,4 +1,4 @@
-"""Kills a training again and again and compares what comes out in the end with an uninterrupted one.
+"""Kills a training again and again and compares its final results with those of an uninterrupted one.
 
 ``python -m tests.kills 20`` does it twenty times and prints what it saw; the tests do it a few times.
 """
@@ -22,10 +22,10 @@ from pipeline.stages.prepare import prepare
 from tests.project import ROOT, TINY
 
 TURNED = {"log_every": 4, "sample_every": 20, "save_every": 1}
-"""A state after every step: many kills fall into the writing of one."""
+"""A state is saved after every step, so that many kills fall into the writing of one."""
 
 STEPS = 20
-"""For every kill, and once more."""
+"""The steps per kill, and those of the last, undisturbed stretch."""
 
 
 def prepare_tiny(folder: Path) -> None:
@@ -34,7 +34,7 @@ def prepare_tiny(folder: Path) -> None:
 
 
 class Training:
-    """One training of the tiny configuration, in a folder of its own and on so many devices."""
+    """One training of the tiny configuration, in its own folder and on this number of ``devices``."""
 
     def __init__(self, folder: Path, prepared: Path, steps: int, devices: int = 1):
         self.folder, self.prepared = folder, prepared
@@ -48,12 +48,12 @@ class Training:
 
     @property
     def states(self) -> Path:
-        """Where its states lie."""
+        """The folder of its states."""
         return self.folder / "unfinished/train"
 
     @property
     def command(self) -> list[str]:
-        """What starts it, or goes on, in its folder."""
+        """The command that starts or resumes it in its folder."""
         options = {"params": "params.yaml", "prepared": self.prepared, "model": "model", "reports": "reports"}
         options |= {"run-file": "run.json", "unfinished": "unfinished"}
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
@@ -66,7 +66,7 @@ class Training:
         return {**os.environ, **own, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
     def start(self, ignored: signal.Signals | None = None) -> subprocess.Popen:
-        """Starts it, or goes on, with signals as in a terminal but for the one that is ``ignored``."""
+        """Starts or resumes it, with signals handled as in a terminal except for the one that is ``ignored``."""
 
         def answer() -> None:
             for number in SIGNALS:
@@ -78,16 +78,16 @@ class Training:
         return self.started[-1]
 
     def finish(self) -> None:
-        """Runs it to its end."""
+        """Runs it to the end."""
         assert self.start().wait() == 0, (self.folder / "log").read_text()
 
     def results(self) -> dict[str, bytes]:
-        """The bytes of everything that it writes but its times and its run's id."""
+        """The bytes of everything that it writes, except for times and the id of its run."""
         files = [*self.folder.glob("model/*.safetensors"), *self.folder.glob("reports/**/*.*")]
         return {str(file.relative_to(self.folder)): file.read_bytes() for file in files}
 
     def logged(self) -> tuple[list[str], list[int]]:
-        """The states of all its MLflow runs, and the steps at which the first has losses."""
+        """The status of each of its MLflow runs, and the steps at which the first one has losses."""
         client = MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
         runs = client.search_runs([client.get_experiment_by_name("scenes").experiment_id])
         history = client.get_metric_history(runs[0].info.run_id, "discriminator")
@@ -97,7 +97,7 @@ class Training:
 def kill(training: Training, chance: random.Random) -> str | None:
     """Starts the training and kills it: at a random moment of its steps, or while it writes a state.
 
-    Says which; None if the training was faster.
+    Returns which of the two it was, or None if the training ended first.
     """
     process = training.start()
     before = {path.name for path in training.states.glob("step_*")}
@@ -116,7 +116,7 @@ def kill(training: Training, chance: random.Random) -> str | None:
 
 
 def compare(folder: Path, kills: int, seed: int) -> list[str]:
-    """Where the kills fell; AssertionError unless everything is as without them."""
+    """Returns where the kills fell; AssertionError unless the results are the same as without them."""
     prepared = folder / "prepared"
     prepare_tiny(prepared)
     steps = STEPS * (kills + 1)

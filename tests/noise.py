@@ -1,4 +1,4 @@
-"""Folders of drawn noise for the tests of metrics."""
+"""Folders of random noise for the tests of metrics."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from gcl.images.pixels import to_tensor
 
 
 def write_noise(folder: Path, count: int, seed: int, size: tuple = (32, 32), top: int = 255) -> Path:
-    """``count`` PNGs of (height, width) ``size``: a colour each, with noise, none brighter than ``top``."""
+    """Writes ``count`` PNGs of ``size`` (height, width), each one colour with noise and no brighter than ``top``."""
     random = np.random.default_rng(seed)
     folder.mkdir()
     for index in range(count):

@@ -1,4 +1,4 @@
-"""Makers of image files, as bytes, for what one library alone cannot write; and what their pixels must become."""
+"""Makes image files as bytes, including kinds that no single library writes, and the pixels that they must become."""
 
 import struct
 import zlib
@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 
 def saved(pixels: np.ndarray | Image.Image, format: str, **options) -> bytes:
-    """Written by Pillow."""
+    """An image file written by Pillow."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     stream = BytesIO()
     image.save(stream, format=format, **options)
@@ -18,14 +18,14 @@ def saved(pixels: np.ndarray | Image.Image, format: str, **options) -> bytes:
 
 
 def tiff(pixels: np.ndarray, **options) -> bytes:
-    """Written by tifffile."""
+    """A TIFF written by tifffile."""
     stream = BytesIO()
     tifffile.imwrite(stream, pixels, **options)
     return stream.getvalue()
 
 
 def tiff_of_12_bits(pixels: np.ndarray) -> bytes:
-    """Gray, two pixels in three bytes."""
+    """A gray TIFF that packs two pixels into three bytes."""
     height, width = pixels.shape
     nibbles = np.stack([pixels >> 8, pixels >> 4 & 15, pixels & 15], axis=-1).reshape(-1, 2)
     data = (nibbles[:, 0] << 4 | nibbles[:, 1]).astype(np.uint8).tobytes()
@@ -35,7 +35,7 @@ def tiff_of_12_bits(pixels: np.ndarray) -> bytes:
 
 
 def bmp_of_16_bits(pixels: np.ndarray) -> bytes:
-    """Five bits of red, six of green, five of blue: a pixel is one number."""
+    """A BMP in which a pixel is one number with five bits of red, six of green and five of blue."""
     height, width = pixels.shape
     rows = np.zeros((height, width + width % 2), "<u2")
     rows[::-1, :width] = pixels
@@ -54,12 +54,12 @@ def png(pixels: np.ndarray, bits: int, colour_type: int, *chunks: tuple[bytes, b
 
 
 def png_header(width: int, height: int, bits: int = 8, colour_type: int = 2) -> tuple[bytes, bytes]:
-    """The first chunk."""
+    """The first chunk of a PNG."""
     return b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
 
 
 def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of these chunks, right or wrong, and the closing one."""
+    """A PNG of these chunks, valid or not, and the closing chunk."""
     parts = [
         struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data))
         for tag, data in (*chunks, (b"IEND", b""))
@@ -68,7 +68,7 @@ def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def palette(indices: np.ndarray, colours: np.ndarray) -> Image.Image:
-    """An image whose pixels are numbers of colours."""
+    """An image whose pixels are indices of ``colours``."""
     image = Image.new("P", indices.shape[::-1])
     image.putdata(indices.reshape(-1).tolist())
     image.putpalette(colours.reshape(-1).tolist())
@@ -76,20 +76,20 @@ def palette(indices: np.ndarray, colours: np.ndarray) -> Image.Image:
 
 
 def without_adobe_marker(jpeg: bytes) -> bytes:
-    """A JPEG that no longer says which program's conventions it follows."""
+    """The JPEG without the marker that says that it follows Adobe's conventions."""
     start = jpeg.index(b"\xff\xee")
     return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big") :]
 
 
 def exif(orientation: int) -> Image.Exif:
-    """EXIF with nothing but an orientation."""
+    """EXIF data with nothing but an orientation."""
     tags = Image.Exif()
     tags[0x0112] = orientation
     return tags
 
 
 def turned(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """``upright`` as a camera held so stores it, by what EXIF says of row 0 and column 0."""
+    """``upright`` as a camera held in this ``orientation`` stores it, by EXIF's definition of row 0 and column 0."""
     rows, columns = upright.shape[:2]
     row, column = np.mgrid[:rows, :columns]
     right, bottom = columns - 1 - column, rows - 1 - row
@@ -117,16 +117,16 @@ def profile(name: str) -> bytes:
 
 
 def gray(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) as (H, W, 3)."""
+    """Repeats pixels (H, W) as (H, W, 3)."""
     return np.repeat(pixels[..., None], 3, axis=2)
 
 
 def on_white(pixels: np.ndarray) -> np.ndarray:
-    """Pixels (H, W, C) whose last channel is alpha, 0 ... 255, laid on white: (H, W, 3)."""
+    """Lays pixels (H, W, C), whose last channel is alpha 0 ... 255, on white: (H, W, 3)."""
     colours, alpha = pixels[..., :-1], pixels[..., -1:] / 255
     return np.broadcast_to(np.round(colours * alpha + 255 * (1 - alpha)), (*pixels.shape[:2], 3))
 
 
 def without_ink(cmyk: np.ndarray) -> np.ndarray:
-    """What inks 0 ... 255 leave of white paper, no profile telling better."""
+    """The colours of inks 0 ... 255 on white paper, for files without a colour profile."""
     return np.round((255 - cmyk[..., :3].astype(float)) * (255 - cmyk[..., 3:].astype(float)) / 255)

@@ -23,7 +23,7 @@ TINY = {
 
 
 def run(command: str, folder: Path, check: bool = True, **environment: str) -> str:
-    """Runs ``command`` in ``folder`` with this Python first on the PATH; its output, both streams."""
+    """Runs ``command`` in ``folder`` with this Python first on the PATH; returns the output of both streams."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))}
     result = subprocess.run(
@@ -42,7 +42,7 @@ def run(command: str, folder: Path, check: bool = True, **environment: str) -> s
 
 def runs_in(folder: Path):
     """The client of the project's MLflow store, and all runs of its only experiment."""
-    # Only now: it takes seconds that most tests need not wait for.
+    # Imported here because it takes seconds, for which most tests need not wait.
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")

@@ -1,4 +1,4 @@
-"""Real stores for the tests of tracking: SQLite files, and a server to kill, to stop and to start again."""
+"""Real stores for the tests of tracking: SQLite files, and a server that can be killed, stopped and restarted."""
 
 import logging
 import multiprocessing
@@ -31,7 +31,7 @@ def _folder() -> TemporaryDirectory:
 
 @cache
 def empty_store() -> Path:
-    """A store without runs to copy: making its tables takes seconds."""
+    """A store without runs, to be copied, because making its tables takes seconds."""
     file = Path(_folder().name, "mlflow.db")
     MlflowClient(f"sqlite:///{file}").search_experiments()
     return file
@@ -40,7 +40,7 @@ def empty_store() -> Path:
 class Server:
     """MLflow's tracking server on ``mlflow.db`` in ``folder``, which serves artifacts as well.
 
-    A process of its own that is forked from this one: the command `mlflow server` takes ten times as long to start.
+    It runs in a process forked from this one, because the command `mlflow server` takes ten times as long to start.
     """
 
     def __init__(self, folder: Path):
@@ -57,7 +57,7 @@ class Server:
         self._process = None
 
     def start(self) -> None:
-        """Returns once it accepts connections; nothing happens if it does already."""
+        """Starts it, unless it is running, and returns once it accepts connections."""
         if self._process is not None:
             return
         self._process = multiprocessing.get_context("fork").Process(target=self._serve, daemon=True)
@@ -67,37 +67,37 @@ class Server:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """As the kernel does when memory runs out."""
+        """Kills it as the kernel does when memory runs out."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
             self._process = None
 
     def stop(self) -> None:
-        """Connections are still accepted, but nobody answers."""
+        """Suspends it: connections are still accepted, but nobody answers."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """With all that was asked meanwhile."""
+        """Lets it continue and answer what was asked in the meantime."""
         os.kill(self._process.pid, signal.SIGCONT)
 
     def runs(self, identity: Mapping[str, Any]) -> list[Run]:
-        """All runs of that experiment."""
+        """All runs of the experiment in ``identity``."""
         experiment = MlflowClient(self.uri).get_experiment_by_name(identity["dataset"])
         return [] if experiment is None else list(MlflowClient(self.uri).search_runs([experiment.experiment_id]))
 
     def points(self, run: Run, key: str) -> list[tuple[int, float]]:
-        """Step and value of everything in a metric's history."""
+        """The step and value of every point in a metric's history."""
         history = MlflowClient(self.uri).get_metric_history(run.info.run_id, key)
         return sorted((point.step, point.value) for point in history)
 
     def image_steps(self, run: Run) -> list[int]:
-        """The steps of the images `samples`, once for each file."""
+        """The steps of the images `samples`, one entry per file."""
         files = MlflowClient(self.uri).list_artifacts(run.info.run_id, "images")
         return sorted(int(file.path.removeprefix("images/samples+step+").split("+timestamp+")[0]) for file in files)
 
     def text(self, run: Run, path: str) -> str:
-        """What an artifact says."""
+        """The text of an artifact."""
         return Path(MlflowClient(self.uri).download_artifacts(run.info.run_id, path)).read_text()
 
     def _serve(self) -> None:
@@ -107,7 +107,7 @@ class Server:
 
 
 def in_a_process_that_dies(action: Callable[[], Any]) -> None:
-    """Runs ``action``, which calls :func:`die`."""
+    """Runs ``action``, which calls :func:`die`, in a forked process."""
     process = multiprocessing.get_context("fork").Process(target=action)
     process.start()
     process.join()
@@ -115,5 +115,5 @@ def in_a_process_that_dies(action: Callable[[], Any]) -> None:
 
 
 def die() -> None:
-    """As a process does that is killed: without any cleaning up."""
+    """Ends this process as a kill does, without any cleaning up."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -15,13 +15,13 @@ from gcl.errors import UserError
 from pipeline.params import parse_params
 from pipeline.running.devices import make_fabric
 from pipeline.stages.ablate import _fingerprint, run_ablation
-from pipeline.variants import variant_of, with_seed
+from pipeline.variant_params import variant_of, with_seed
 from tests.project import run, runs_in
 
 
 @pytest.fixture
 def turn(project):
-    """Changes numbers of params.yaml, tells what DVC would run for it, and puts everything back."""
+    """Changes values in params.yaml, returns the stages that DVC would then run, and finally restores everything."""
 
     def to(*changes: str) -> set[str]:
         file = project / "params.yaml"
@@ -48,7 +48,7 @@ def test_turning_what_a_variant_fixes_itself_does_not_rerun_it(turn):
 
 
 def test_turning_what_every_variant_reads_reruns_every_one(turn):
-    """CUT has no graph: no number of the graph concerns it."""
+    """CUT has no graph, so no value of the graph concerns it."""
     will_run = turn("graph.hops=1")
     assert {"train", "ablate@no_pooling"} <= will_run and "ablate@cut" not in will_run
     assert {"ablate@no_pooling", "ablate@cut"} <= turn("train.steps=5")
@@ -69,9 +69,9 @@ def test_a_new_line_is_a_new_stage_run_and_row(project, turn):
 
 
 def test_variants_are_runs_like_the_main_one(project):
-    """Same metrics, parameters, tags and grids at the same steps: what MLflow needs to compare them."""
+    """They have the same metrics, parameters, tags and grids at the same steps, which MLflow needs to compare them."""
     client, runs = runs_in(project)
-    first = {entry.data.tags["variant"]: entry for entry in runs}  # from the newest to the oldest
+    first = {entry.data.tags["variant"]: entry for entry in runs}  # the runs go from the newest to the oldest
     main, no_pooling, cut = (first[name] for name in ("main", "no_pooling", "cut"))
     assert set(main.data.metrics) == set(no_pooling.data.metrics)
     assert set(cut.data.metrics) == set(main.data.metrics) - {"graph_density"}
@@ -85,7 +85,7 @@ def test_variants_are_runs_like_the_main_one(project):
 
 
 def test_variants_are_paired_with_the_main_run(project):
-    """The generator starts with the same weights and sees the same images: a variant that changes nothing is equal."""
+    """Generators start with the same weights and see the same images, so a variant that changes nothing is equal."""
     params = YAML().load(project / "params.yaml")
     params["ablate"]["variants"]["twin"] = {"pooling": True}
     YAML().dump(params, project / "data/twin.yaml")
@@ -119,7 +119,7 @@ def test_a_killed_ablation_keeps_the_seeds_that_are_finished(project, tmp_path):
     finished = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in first.rglob("*") if file.is_file()}
     assert "metrics.json" in {file.name for file in finished} and not second.exists()
 
-    (tmp_path / "no_pooling/seed_9").mkdir()  # of a time when there were more
+    (tmp_path / "no_pooling/seed_9").mkdir()  # from a time when there were more
     again = subprocess.run([sys.executable, *command.split()], check=True, **start)
     assert "no_pooling, seed 0: finished before" in again.stdout
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in finished} == finished
@@ -133,7 +133,7 @@ def test_a_seed_is_finished_for_its_own_settings_and_data_only(settings):
     turned = parse_params(settings, "params.yaml")
     several = {_fingerprint(which, data) for which in (params, turned, with_seed(params, 1)) for data in ("a", "b")}
     assert len(several) == 6
-    # What it does not read changes nothing.
+    # A parameter that it does not read changes nothing.
     assert _fingerprint(variant_of(params, "cut"), "a") == _fingerprint(variant_of(turned, "cut"), "a")
 
 

@@ -1,4 +1,4 @@
-"""Freed memory that stays with the process, seen by the pages that it has to fetch."""
+"""Freed memory stays with the process, as shown by the number of pages that it has to fetch."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from tests.project import ROOT
 
 FAULTS = """
 import resource
-from pipeline.running.allocator import keep_freed_memory
+from pipeline.running.freed_memory import keep_freed_memory
 {call}
 def large():
     bytes(64 << 20).count(1)
@@ -21,7 +21,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(call: str) -> int:
-    """Pages fetched by five large allocations after the first ones."""
+    """The number of pages that five large allocations fetch after the first ones."""
     code = FAULTS.format(call=call)
     return int(subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True).stdout)
 

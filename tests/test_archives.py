@@ -1,4 +1,4 @@
-"""Unpacking: a good archive byte for byte; a hostile one refused by name and reason, and nothing left of it."""
+"""Unpacking: a good archive comes out byte for byte; a hostile one is refused with the reason and leaves nothing."""
 
 import random
 import stat
@@ -47,7 +47,7 @@ def replaced(archive: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def listed(archive: bytes, member: int, **fields: int) -> bytes:
-    """``archive`` with other numbers in its list of members."""
+    """``archive`` with other ``fields`` for one ``member`` in its list of members."""
     places = {"version": (6, "<H"), "flags": (8, "<H"), "crc": (16, "<L"), "packed": (20, "<L"), "size": (24, "<L")}
     places |= {"name": (28, "<H"), "comment": (32, "<H"), "offset": (42, "<L")}
     changed, start = bytearray(archive), -1
@@ -60,7 +60,7 @@ def listed(archive: bytes, member: int, **fields: int) -> bytes:
 
 
 def quoted(count: int) -> bytes:
-    """Members that all end in one compressed kernel: each quotes the next one's header as a piece of its content."""
+    """An archive whose members all end in one compressed kernel: each quotes the next one's header as content."""
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
     stream = squeeze.compress(bytes(1 << 16)) + squeeze.flush()
     bodies, headers = [], []
@@ -111,7 +111,7 @@ HOSTILE = {
     "long": (named("a" * 300), "'aaa", "too long"),
     "other header": (named("a.png").replace(b"a.png", b"x.png", 1), "'a.png'", "differ"),
     "our marker": (named(MARKER), repr(MARKER), "exists"),
-    # two at one place
+    # two members at one place
     "twice": (named("a.png", "a.png"), "'a.png'", "the same place as 'a.png'"),
     "folder twice": (packed(("a/", b""), ("a/", b"")), "'a/'", "the same place as 'a/'"),
     "case": (named("a.png", "A.PNG"), "'A.PNG'", "the same place as 'a.png'"),
@@ -170,7 +170,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 @pytest.fixture
 def refused(tmp_path):
-    """Unpacks an archive into two folders below tmp_path; gives the refusal after nothing was seen to change."""
+    """Tries to unpack an archive in a folder below tmp_path; checks that nothing changed and returns the refusal."""
 
     def attempt(content: bytes) -> str:
         archive = tmp_path / "hostile.zip"
@@ -193,7 +193,7 @@ def test_a_hostile_archive_is_named_and_leaves_nothing(refused, kind):
 
 
 def test_a_second_name_in_an_extra_field_leads_nowhere(tmp_path):
-    """Newer versions of zipfile heed such names, older ones pass them over."""
+    """Newer versions of zipfile heed such names, older ones ignore them."""
     member, other = ZipInfo("a.png"), b"../evil.png"
     member.extra = struct.pack("<HHBL", 0x7075, 5 + len(other), 1, zlib.crc32(b"a.png")) + other
     (tmp_path / "a.zip").write_bytes(packed((member, PIXELS)))

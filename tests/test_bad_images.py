@@ -1,4 +1,4 @@
-"""What is said of files that cannot be used as images."""
+"""The messages about files that cannot be used as images."""
 
 import os
 import struct
@@ -22,7 +22,7 @@ BOMB = "more than 178,956,970 pixels"
 
 
 def layout(told: str) -> str:
-    """What is said of a TIFF that Pillow does not know."""
+    """The message about a TIFF with a layout that Pillow does not know."""
     return f"a TIFF of {told} cannot be read; save it as gray or RGB with 8 or 16 bits per channel"
 
 

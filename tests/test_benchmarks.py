@@ -1,4 +1,4 @@
-"""What `gcl bench` measures is what it says: countable convolutions, fair turns, sums that add up."""
+"""`gcl bench` measures what it says: the right convolutions, fair turns, and estimates that add up."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from gcl.config import MAIN
 from gcl.images.prepared import Prepared
-from gcl.training.building import build_trainer
+from gcl.training.from_params import build_trainer
 from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
 from pipeline.benchmarks.bench import bench
 from pipeline.benchmarks.convolutions import bare, record_convolutions
@@ -19,7 +19,7 @@ from pipeline.benchmarks.graph_loss import Cost, GraphLossCall, Size
 from pipeline.benchmarks.settings import published
 from pipeline.cli import app
 from pipeline.params import parse_params
-from pipeline.running.code import stages
+from pipeline.running.code_that_counts import stages
 from pipeline.running.devices import make_fabric
 from tests.project import TINY
 
@@ -58,7 +58,7 @@ def test_repeats_take_turns_and_the_median_counts(monkeypatch):
     assert order == ["a", "b"] * 4  # a warm-up and three rounds
     assert timings["a"].read() == {"seconds": 2.0, "fastest": 1.0, "slowest": 3.0, "repeats": 3}
     assert timings["b"].seconds == 6.0
-    assert timings["b"].ratio(timings["a"]) == 4.0  # of 4, 2 and 5; the ratio of the medians is 3
+    assert timings["b"].ratio(timings["a"]) == 4.0  # the median of 4, 2 and 5; the ratio of the medians is 3
 
 
 def test_the_convolutions_of_a_step_are_those_one_can_count(tiny):
@@ -70,12 +70,12 @@ def test_the_convolutions_of_a_step_are_those_one_can_count(tiny):
     generator, discriminator, blurs, encoder = 8, 4, 2, 6
     count = Counter(call.backward for call in convolutions)
     assert count[False] == generator + 2 * (discriminator + blurs) + 2 * encoder
-    # Back through the translations' features, not the inputs'.
+    # The backward pass goes through the translations' features, but not through the inputs'.
     assert count[True] == generator + 2 * (discriminator + blurs) + encoder
     # Neither the frozen encoder nor, in the generator's update, the discriminator learns.
     needed = Counter(tuple(call.arguments[-1]) for call in convolutions if call.backward)
     assert needed[True, False, False] == encoder + discriminator + 2 * blurs
-    assert needed[False, True, True] == 2  # nothing wants the gradient of images
+    assert needed[False, True, True] == 2  # nothing needs the gradient of images
     bare(convolutions)()
 
 
@@ -117,7 +117,7 @@ def test_the_published_setting_is_the_preset(tiny):
 
 @pytest.fixture
 def small_benchmark(monkeypatch, tmp_path, tiny):
-    """Runs `gcl bench` with some words at sizes that take no time: its JSON."""
+    """Runs `gcl bench` with the given arguments at sizes that take no time; returns its JSON."""
     for module in (graph_loss, step, translation, evaluation, startup):
         monkeypatch.setattr(module, "BUDGET", 0.0)
     monkeypatch.setattr(graph_loss, "PATCHES", (16,))

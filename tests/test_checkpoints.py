@@ -1,4 +1,4 @@
-"""Loading models and importing published ones: what fits is used, what does not is told, and no pickle is run."""
+"""Loading models and importing published ones: what fits is used, what does not is refused, and no pickle is run."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from gcl.errors import UserError
 from gcl.exchange.public_checkpoints import import_checkpoint
-from gcl.networks.checkpoints import load_generator, load_weights, save_generator, save_weights
-from gcl.networks.discriminator import Discriminator
 from gcl.networks.encoders import load_encoder
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_image
+from gcl.networks.model_folder import load_generator, load_weights, save_generator, save_weights
+from gcl.networks.patch_discriminator import Discriminator
 from pipeline.cli import app
 from tests.project import ROOT
 from tests.test_networks import GOLDEN, public_weights
@@ -30,7 +30,7 @@ SIZES = {"channels": 4, "blocks": 2, "downsamplings": 2, "resampling": "blur"}
 
 @pytest.fixture
 def saved(tmp_path):
-    """saved(contents) writes them as a .pth file; its path."""
+    """saved(contents) writes them to a .pth file and returns its path."""
 
     def save(contents, **options):
         torch.save(contents, tmp_path / "latest_net_G.pth", **options)
@@ -180,7 +180,7 @@ def test_weights_in_half_precision_are_imported(tmp_path, saved):
 
 
 def with_statistics(weights, entries):
-    """As torch wrote them before 0.4: running statistics of every normalisation, which follows a convolution."""
+    """Adds ``entries`` for every normalisation, the layer after a convolution, as torch before 0.4 saved statistics."""
     layers = {name.rpartition(".")[0] for name in weights if name.endswith(".weight")}
     following = [f"{layer.rpartition('.')[0]}.{int(layer.rpartition('.')[2]) + 1}" for layer in layers]
     return weights | {f"{layer}.{entry}": torch.zeros(4) for layer in following for entry in entries}
@@ -228,13 +228,13 @@ def test_a_malicious_file_runs_nothing_and_is_refused(tmp_path, write, read):
         import_checkpoint(checkpoint, model)
     assert not ran.exists() and not model.exists()
     assert "weights_only" not in str(refused.value)
-    # A reader without care would have run it.
+    # A careless reader would have run it.
     read(checkpoint)
     assert ran.exists()
 
 
 def cyclegan_generator():
-    """Goes up by transposed convolutions and blurs nowhere."""
+    """CycleGAN's generator, which upsamples by transposed convolutions and blurs nowhere."""
     layers = Generator(4, 6, 2, "resize").model
     ups = [nn.ConvTranspose2d(16, 8, 3), nn.ConvTranspose2d(8, 4, 3)]
     return nn.Sequential(OrderedDict(model=nn.Sequential(*layers[:16], ups[0], *layers[18:20], ups[1], *layers[22:])))

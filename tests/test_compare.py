@@ -1,166 +1,26 @@
-"""The comparison of variants: its numbers against closed forms, its page and pictures on made-up runs."""
+"""The comparison of variants on made-up runs: the numbers and the text of its page, its pictures, and mistakes."""
 
 import json
-import statistics
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from gcl.config import Params
 from gcl.errors import UserError
-from gcl.images.decoding import save_png
-from gcl.images.manifest import Manifest, describe
-from gcl.images.prepared import Prepared
-from gcl.measures.statistics import Estimate, bootstrap_interval, chance_apart
-from pipeline.running.run_folder import RunFolder, SavedRun
-from pipeline.stages.compare import compare
-
-STEMS = [f"{number:03}" for number in range(9)]
-"""Names that a careless reader takes for numbers."""
-
-
-def write_run(run: RunFolder, pair: np.ndarray, fid: float, curves: dict) -> None:
-    """One run: ``pair`` (9,) is its distance of every image to the truth."""
-    told = {"untranslated": 9.5, "real": None, "better": "lower", "compares": "pairs", "meaning": "is a distance"}
-    told |= {"misleads": None, "real_images": None, "scope": "the small network's", "note": None}
-    rows = [
-        {"name": "fid_small", "value": fid, **told, "real": 0.0725, "real_images": "trainB", "compares": "sets"},
-        {"name": "lpips_small_to_truth", "value": pair.mean(), **told},
-        {"name": "psnr_to_truth", "value": 13.5, **told, "better": "higher", "misleads": "it is blind", "scope": None},
-    ]
-    table = pd.DataFrame({"image": STEMS, "lpips_small_to_truth": pair, "psnr_to_truth": 13.5}).set_index("image")
-    run.write_evaluation({}, {}, rows, table)
-    run.write_curves([{"step": step, "discriminator": 0.2, **curves} for step in (2, 4)])
-    run.save(SavedRun("0" * 32, None), 100 * fid)
-    write_images(run.translated, round(255 * fid) % 256)
-
-
-def write_images(folder: Path, gray: int) -> Manifest:
-    folder.mkdir(parents=True)
-    for stem in STEMS:
-        save_png(np.full((16, 16, 3), gray, dtype=np.uint8), folder / f"{stem}.png")
-
-
-@dataclass
-class Runs:
-    """A project folder with made-up runs."""
-
-    root: Path
-    settings: dict
-    drawn: dict = field(default_factory=dict)
-
-    @property
-    def params(self) -> Params:
-        return Params.model_validate(self.settings)
-
-    @property
-    def page(self) -> str:
-        return (self.root / "reports" / "ablation.md").read_text()
-
-    def folder(self, variant: str, seed: int) -> Path:
-        return self.root / "ablations" / variant / f"seed_{seed}"
-
-    def prepare(self, paired: bool = True) -> None:
-        splits = {split: self.root / "prepared" / split for split in ("trainA", "trainB", "testA", "testB")}
-        for gray, folder in enumerate(splits.values()):
-            write_images(folder, 60 * gray)
-        entries = {
-            split: [describe(path.name, Image.open(path)) for path in sorted(folder.iterdir())]
-            for split, folder in splits.items()
-        }
-        Manifest("scenes", paired, False, entries).save(self.root / "prepared")
-
-    @property
-    def main(self) -> RunFolder:
-        names = ("model", "translated", "reports", "run.json")
-        return RunFolder(*(self.root / name for name in names))
-
-    def write(self, variant: str, seed: int, pair: np.ndarray, fid: float, **curves) -> None:
-        first = (variant, seed) == ("main", 0)
-        run = self.main if first else RunFolder.inside(self.folder(variant, seed), variant)
-        write_run(run, pair, fid, curves)
-
-    def compare(self) -> str:
-        compare(self.params, Prepared(self.root / "prepared"), self.main, self.root / "ablations")
-        return self.page
-
-    def row(self, variant: str) -> list[str]:
-        """The cells of a row of the table, after its label and the verdict."""
-        line = next(line for line in self.page.splitlines() if line.startswith((f"| `{variant}`", f"| {variant} |")))
-        return [cell.strip() for cell in line.strip("|").split("|")][2:]
-
-    def verdicts(self) -> list[str]:
-        """The second cells of all rows."""
-        lines = [line for line in self.page.splitlines() if line.startswith("| ")]
-        return [line.split("|")[2].strip() for line in lines[2:]]
-
-    def change(self, **rows: dict) -> None:
-        """Changes rows of evaluation.json, by the metrics' names, in every run."""
-        for file in self.root.rglob("evaluation.json"):
-            old = json.loads(file.read_text())
-            file.write_text(json.dumps([row | rows.get(row["name"], {}) for row in old]))
-
-
-def made_up(settings: dict, folder: Path) -> Runs:
-    """A paired data set; the variants are main, no_pooling (worse by 0.25) and same, one seed each."""
-    settings["ablate"] = {"seeds": 1, "variants": {"no_pooling": {"pooling": False}, "same": {"weight": 1.0}}}
-    runs = Runs(folder, settings)
-    runs.prepare()
-    for name, shift, fid in (("main", 0, 0.5), ("no_pooling", 0.25, 0.75), ("same", 0, 0.5)):
-        runs.write(name, 0, np.arange(9) / 8 + shift, fid)
-    return runs
+from gcl.measures.statistics import bootstrap_interval
+from tests.made_up_runs import Runs, add_seeds, made_up
 
 
 @pytest.fixture
 def runs(settings, tmp_path, monkeypatch) -> Runs:
-    """Made-up runs whose pictures are not drawn, which takes seconds, but what they would show is kept in ``drawn``."""
+    """Made-up runs. Drawing their pictures takes seconds, so what they would show is kept in ``drawn`` instead."""
     runs = made_up(settings, tmp_path)
     for name in ("draw_metrics", "draw_samples"):
         monkeypatch.setattr(
             f"pipeline.stages.compare.{name}", lambda shown, _, name=name: runs.drawn.update({name: shown})
         )
     return runs
-
-
-def add_seeds(runs: Runs) -> None:
-    """Three seeds of everything: main's fid is 0.5, 0.6, 0.7; no_pooling lies apart, same in between."""
-    runs.settings["ablate"]["seeds"] = 3
-    runs.settings["ablate"]["variants"]["main"] = {}
-    for seed in (1, 2):
-        runs.write("main", seed, np.arange(9) / 8, 0.5 + seed / 10)
-        runs.write("no_pooling", seed, np.arange(9) / 8 + 0.25, 0.75 + seed / 10)
-        runs.write("same", seed, np.arange(9) / 8, 0.5)
-
-
-def test_the_bootstrap_is_that_of_a_loop():
-    values = np.random.default_rng(3).gamma(2, size=60)
-    random = np.random.default_rng(4)
-    means = [random.choice(values, len(values)).mean() for _ in range(10000)]
-    expected = np.quantile(means, [0.025, 0.975])
-    width = expected[1] - expected[0]
-    assert bootstrap_interval(values, seed=0) == pytest.approx(expected, abs=0.02 * width)
-    assert bootstrap_interval(values, seed=0) == bootstrap_interval(values, seed=0) != bootstrap_interval(values, 1)
-
-
-def test_the_bootstrap_of_a_constant_has_no_width():
-    assert bootstrap_interval([0.25] * 7, seed=0) == (0.25, 0.25)
-
-
-def test_the_spread_over_seeds_is_the_sample_standard_deviation():
-    estimate = Estimate([1.0, 2.0, 6.0], None)
-    assert estimate.mean == 3 and estimate.deviation == pytest.approx(7**0.5)
-    assert Estimate([1.0], None).deviation is None
-
-
-@pytest.mark.parametrize("seeds", [1, 2, 3])
-def test_equal_settings_come_apart_as_often_as_told(seeds):
-    draws = np.random.default_rng(5).random((2000, 2, seeds))
-    apart = [Estimate(first, None).apart_from(Estimate(second, None)) for first, second in draws.tolist()]
-    assert statistics.fmean(apart) == pytest.approx(chance_apart(seeds), abs=0.025)
 
 
 def test_one_seed_has_values_and_paired_differences(runs):
@@ -186,7 +46,7 @@ def test_several_seeds_have_spreads_and_a_mark_where_they_come_apart(runs):
 
 
 def test_differences_pair_seeds_and_images(runs):
-    """The interval is that of the seeds' average difference by image."""
+    """The interval is that of the difference per image, averaged over seeds."""
     add_seeds(runs)
     random = np.random.default_rng(6)
     pairs = {(name, seed): random.random(9) for name in ("main", "same") for seed in range(3)}
@@ -211,7 +71,7 @@ def test_every_variant_stands_beside_doing_nothing(runs):
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_by_a_metric_that_no_variant_betters_none_is_compared(runs, seeds):
-    """The other metric is compared as ever."""
+    """The other metric is compared as usual."""
     if seeds > 1:
         add_seeds(runs)
     runs.change(lpips_small_to_truth={"untranslated": 0.4, "value": 0.5})
@@ -226,7 +86,7 @@ def test_by_a_metric_that_no_variant_betters_none_is_compared(runs, seeds):
 
 
 def test_where_every_variant_fails_nothing_is_compared(runs):
-    """Not even by a metric that is not judged."""
+    """Variants are not even compared by a metric that is not judged."""
     add_seeds(runs)
     runs.change(
         fid_small={"untranslated": 0.1},

@@ -1,4 +1,4 @@
-"""The dense graph convolution and PyG's sparse ones: each other's oracles, and which of PyG's can be chosen."""
+"""The dense graph convolution and PyG's sparse ones give the same values, and which of PyG's can be chosen."""
 
 import subprocess
 import sys
@@ -8,18 +8,18 @@ import torch
 from torch_geometric.nn import TAGConv
 from torch_geometric.utils import dense_to_sparse
 
+from gcl.contrast.adjacency import propagation_matrix
 from gcl.contrast.convolutions import build_convolution, check_convolution
-from gcl.contrast.graph import propagation_matrix
+from gcl.contrast.fast.stacked_linear import StackedLinear
 from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.contrast.patches import draw_patches
-from gcl.contrast.stacked_linear import StackedLinear
 from gcl.errors import UserError
 from tests.conftest import ROOT
 from tests.test_graph import random_graphs
 
 
 def drawn_convolution(name, layers, hops):
-    """With weights, and biases too, that make a difference."""
+    """A convolution whose weights and biases are large enough to make a difference."""
     convolution = build_convolution(name, layers, channels=8, hops=hops)
     for parameter in convolution.parameters():
         torch.nn.init.normal_(parameter)
@@ -28,7 +28,7 @@ def drawn_convolution(name, layers, hops):
 
 @pytest.mark.parametrize("hops", [0, 1, 2, 3])
 def test_dense_tagcn_equals_pyg_on_a_batch_of_different_graphs(hops):
-    """Two convolutions, of three graphs each; PyG normalises the edges by itself."""
+    """Two convolutions with three graphs each; PyG normalises the edges itself."""
     nodes, adjacency = random_graphs(batch=6)
     adjacency[1, 3, :] = adjacency[1, :, 3] = 0  # a node without any edge
     dense = drawn_convolution("tag", 2, hops)
@@ -84,7 +84,7 @@ def gin(layer, x, S, A):
     ("name", "formula"), [("GCNConv", gcn), ("GraphConv", graph_conv), ("SAGEConv", sage), ("GINConv", gin)]
 )
 def test_two_hops_by_the_formulas_of_the_convolutions(name, formula):
-    """S as the weights of the edges, which nothing normalises again, or the edges of A + I, each of them once."""
+    """The edges are weighted by S, which nothing normalises again, or they are those of A + I, each counted once."""
     nodes, adjacency = random_graphs(batch=1)
     convolution = drawn_convolution(name, 1, hops=2)
     looped = (adjacency[0] + torch.eye(12) > 0).float()
@@ -112,7 +112,7 @@ def with_the_weights_of(dense, settings):
 
 
 def gradients(loss, outputs):
-    """By the name of the tensor, those of TAGConv's tensors put together to those of ``tag``."""
+    """The gradients by tensor name; those of TAGConv's tensors are put together like those of ``tag``."""
     found = {f"output {place}": features.grad for place, features in enumerate(outputs)}
     found |= {name: parameter.grad for name, parameter in loss.named_parameters() if "gnn" not in name}
     for place, gnn in {"gnn": loss.gnn, **{f"pool {level}": gnn for level, gnn in enumerate(loss.pool_gnns)}}.items():
@@ -130,7 +130,7 @@ def gradients(loss, outputs):
 @pytest.mark.parametrize("levels", [0, 1, 2])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_the_loss_with_tagconv_equals_that_with_tag(batch, levels, adjacency, dtype, tolerance):
-    """The loss and every gradient, of three layers, of which the middle one has fewer nodes than the two others."""
+    """Compares the loss and all gradients for three layers, of which the middle one has fewer nodes than the others."""
     torch.manual_seed(0)
     settings = {"patches": 20, "embedding": 8, "threshold": 0.3, "adjacency": adjacency, "keep": 0.4}
     settings["level_weights"] = [1.0, 0.5, 2.0][: levels + 1]
@@ -161,7 +161,7 @@ def test_the_loss_with_tagconv_equals_that_with_tag(batch, levels, adjacency, dt
 
 @pytest.mark.parametrize("name", ["GCNConv", "GATv2Conv", "SAGEConv", "GINConv"])
 def test_another_convolution_learns(name):
-    """Every parameter of every layer, and the outputs' features, in a few steps down the same way."""
+    """A few steps reduce the loss; every parameter of every layer and the outputs' features get a gradient."""
     torch.manual_seed(0)
     loss = GraphContrastiveLoss([5, 7], patches=16, embedding=8, threshold=0.5, convolution=name)
     inputs, outputs = ([torch.randn(2, channels, 6, 6) for channels in (5, 7)] for _ in range(2))
@@ -219,7 +219,7 @@ def test_checking_draws_no_random_numbers(name):
 
 
 def imported_by(code):
-    """Which of the slow libraries a fresh interpreter has imported after ``code``."""
+    """The slow libraries that a fresh interpreter has imported after ``code``."""
     code += "; import sys; print([name for name in ('torch', 'torch_geometric') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -244,4 +244,4 @@ def test_some_of_the_stacked_linear_layers(layers):
     weights, biases = stacked.of(layers)
     assert weights.tolist() == [stacked.weight[layer].tolist() for layer in layers]
     assert biases.tolist() == [stacked.bias[layer].tolist() for layer in layers]
-    assert (weights is stacked.weight) == (layers == [0, 1, 2])  # as they are, where all are asked for
+    assert (weights is stacked.weight) == (layers == [0, 1, 2])  # not copied if all are asked for

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gcl.contrast.derivatives import normalise, propagate, symmetric_cross_entropy
+from gcl.contrast.fast.derivatives import normalise, propagate, symmetric_cross_entropy
 
 
 def drawn(*shape):
@@ -14,7 +14,7 @@ def drawn(*shape):
 
 
 def assert_same(found, expected, variable):
-    """Values and gradients."""
+    """Compares values and gradients."""
     torch.testing.assert_close(found, expected)
     direction = torch.randn(found.shape, dtype=found.dtype, generator=torch.Generator().manual_seed(1))
     gradients = [torch.autograd.grad(value, variable, direction) for value in (found, expected)]
@@ -37,7 +37,7 @@ def test_normalise_of_nothing_is_nothing():
 def test_symmetric_cross_entropy():
     logits = drawn(2, 5, 5)
     matches = torch.arange(5).expand(2, 5)
-    # F.cross_entropy wants the classes second: over columns as they stand, over rows transposed.
+    # F.cross_entropy has the classes in dimension 1, so it compares within columns; of the transposed, within rows.
     expected = F.cross_entropy(logits.mT, matches) + F.cross_entropy(logits, matches)
     assert_same(symmetric_cross_entropy(logits), expected, logits)
     assert torch.autograd.gradcheck(symmetric_cross_entropy, logits)
@@ -52,7 +52,7 @@ def test_the_cross_entropy_of_good_matches_in_bfloat16_is_not_rounded_away():
 
 
 def test_the_cross_entropy_of_a_hopeless_match_is_finite_and_so_is_its_gradient():
-    """Softmax rounds the right answer to 0."""
+    """The softmax of the right answer is rounded to 0."""
     logits = torch.tensor([[[-200.0, 200.0], [0.0, 0.0]]], requires_grad=True)
     loss = symmetric_cross_entropy(logits)
     loss.backward()

@@ -1,4 +1,4 @@
-"""Downloads from a real server that cuts, stalls, lies and recovers: whole and right, or continued, or plainly told."""
+"""Downloads from a real server that cuts, stalls, lies and recovers: they succeed, continue, or fail with a reason."""
 
 import functools
 import hashlib
@@ -38,7 +38,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def get(server, cache):
-    """Fetches the small data set; what comes is right and lies alone in the cache."""
+    """Fetches the small data set and checks that the right archive is there, alone in the cache."""
 
     def attempt() -> list[str | None]:
         path = fetch(SMALL, server.url, cache)
@@ -51,7 +51,7 @@ def get(server, cache):
 
 @pytest.fixture
 def failed(server, cache):
-    """Fetches in vain; gives the message."""
+    """Expects fetching to fail and returns the message."""
 
     def attempt() -> str:
         with pytest.raises(UserError) as error:
@@ -63,7 +63,7 @@ def failed(server, cache):
 
 
 def held(cache: Path) -> list[Path]:
-    """What lies in the cache, beside its lock."""
+    """The files in the cache except for its lock."""
     return [path for path in cache.iterdir() if path.name != ".small.zip.lock"]
 
 
@@ -108,7 +108,7 @@ def test_cut_connections_are_continued_where_they_ended(server, get):
     server.script = [Answer(cut=2 * CHUNK + 5), Answer(cut=3 * CHUNK), Answer(cut=CHUNK, reset=True)]
     asked = get()
     assert asked[:3] == [None, from_chunk(2), from_chunk(5)]
-    # Of the bytes before a reset the last may be lost.
+    # The last bytes before a reset may be lost.
     assert asked[3:] in ([from_chunk(6)], [from_chunk(5)])
 
 
@@ -200,7 +200,7 @@ def test_patience_ends_and_the_next_run_goes_on(server, get, failed, cache, answ
 
 def test_an_interrupted_download_goes_on_in_the_next_run(server, get, cache, request):
     part, main = cache / "small.zip.partial", threading.main_thread().ident
-    # Processes that run tests in parallel ignore it.
+    # Processes that run tests in parallel ignore SIGINT.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 

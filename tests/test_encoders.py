@@ -12,12 +12,12 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from torchvision.models import VGG, vgg16
 
-from gcl.measures.judge import WEIGHTS, load_judge
+from gcl.measures.judge_network import WEIGHTS, load_judge
+from gcl.networks.architectures import SMALL, EncoderError
 from gcl.networks.encoders import BUNDLED, load_encoder
-from gcl.networks.plans import SMALL, EncoderError
 from gcl.networks.published_weights import WeightsUnavailable
 from gcl.networks.vgg import Encoder
-from gcl.pretraining.feature_networks import NETWORK_PLANS, TASKS
+from gcl.pretraining.encoder_and_judge import NETWORK_PLANS, TASKS
 from gcl.pretraining.textures import SURFACE, draw_batch
 
 FILES = {"encoder": BUNDLED, "judge": WEIGHTS}
@@ -26,7 +26,7 @@ SMALL_LAYERS = ["relu2_2", "relu3_1", "relu3_2"]
 
 @pytest.fixture(scope="module")
 def published() -> VGG:
-    """A VGG16 with random weights, its classifier without any."""
+    """A VGG16 with random weights whose classifier has none."""
     torch.manual_seed(0)
     with torch.device("meta"):
         network = vgg16(weights=None)
@@ -215,7 +215,7 @@ def test_linear_probe_beats_random_weights_and_chance() -> None:
 
 
 def _probe(encoder: Encoder) -> float:
-    """How often a ridge regression on average features names the background of images it never saw."""
+    """How often a ridge regression on averaged features names the right background for images that it never saw."""
     drawn, labels = draw_batch(600, Generator().manual_seed(99))
     features = torch.cat([_averages(encoder, batch) for batch in drawn.split(100)])
     features = (features - features.mean(0)) / (features.std(0) + 1e-6)

@@ -1,4 +1,4 @@
-"""Published networks: their weights from a local file, from torch's cache, or a message with the ways out."""
+"""Published networks: weights come from a local file or torch's cache, or else a message names the ways out."""
 
 import time
 import urllib.error

@@ -1,4 +1,4 @@
-"""Files and folders that are replaced whole or not at all, whoever else's lie beside them."""
+"""Files and folders are replaced whole or not at all, and those of others beside them are left alone."""
 
 import resource
 import shutil

@@ -1,4 +1,4 @@
-"""By which file the MLflow run of a training is found."""
+"""Which file is used to find the MLflow run of a training."""
 
 from pathlib import Path
 

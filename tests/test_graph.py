@@ -8,16 +8,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from gcl.config import Adjacency
-from gcl.contrast.graph import (
+from gcl.contrast.adjacency import (
     ADJACENCIES,
     density,
     identity_adjacency,
-    pool,
     propagation_matrix,
     similarity_adjacency,
-    topk,
     two_hop_adjacency,
 )
+from gcl.contrast.pooling import pool, topk
 
 
 def random_graphs(batch=3, nodes=12, channels=8, threshold=0.2):
@@ -27,12 +26,12 @@ def random_graphs(batch=3, nodes=12, channels=8, threshold=0.2):
 
 
 def test_the_names_of_adjacencies_are_those_of_the_parameters():
-    """The parameters are checked without importing torch, so the names stand there too."""
+    """Parameters are checked without importing torch, so the names are listed there as well."""
     assert get_args(Adjacency) == tuple(ADJACENCIES)
 
 
 def test_propagation_by_hand():
-    """Self-loops count once more than the adjacency has them; a node without edges keeps its own features only."""
+    """One more self-loop is added to those of the adjacency; a node without edges keeps only its own features."""
     adjacency = torch.tensor([[[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]])
     expected = torch.tensor([[[2 / 3, 1 / 3, 0], [1 / 3, 2 / 3, 0], [0, 0, 1]]])
     torch.testing.assert_close(propagation_matrix(adjacency), expected)
@@ -40,7 +39,7 @@ def test_propagation_by_hand():
 
 @pytest.mark.parametrize("size", [60, 256], ids=["small products", "large products"])
 def test_propagation_is_symmetric_bit_for_bit(size):
-    """Its gradient relies on it."""
+    """The gradient relies on this."""
     _, adjacency = random_graphs(batch=2, nodes=size, channels=size, threshold=0.01)
     assert 0.1 < density(adjacency) < 0.9
     matrix = propagation_matrix(adjacency)

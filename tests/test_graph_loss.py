@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from gcl.contrast.graph import similarity_adjacency
+from gcl.contrast.adjacency import similarity_adjacency
 from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.contrast.graph_pair import info_nce
 from gcl.contrast.patch_nce import PatchNCE
@@ -30,7 +30,7 @@ def golden(case, layer, name):
 
 
 def of_layer(loss, layer, part=lambda parameter: parameter):
-    """The parameters of an encoder layer, or this ``part`` of them, by golden name."""
+    """The parameters of an encoder layer, or this ``part`` of them, by their names in the golden file."""
     found = {f"embed.{name}": part(parameter) for name, parameter in loss.embed[layer].named_parameters()}
     for place, every in {"gnn": [loss.gnn], "pool": loss.scorers, "gnn_pool": loss.pool_gnns}.items():
         assert len(every) <= 1  # the golden cases have one pooling level, or none
@@ -75,7 +75,7 @@ def random_features(batch, sizes=((6, 10), (4, 5)), channels=(5, 7)):
 @pytest.mark.parametrize("adjacency", ["shared", "separate", "identity"])
 @pytest.mark.parametrize("patches", [16, 30], ids=["equal nodes", "one layer with fewer"])
 def test_a_batch_gives_the_mean_of_its_single_layers_and_images(adjacency, patches):
-    """The loss, and the gradients of the outputs' features and of everything that learns."""
+    """Compares the loss and the gradients of the outputs' features and of all parameters."""
     torch.manual_seed(0)
     settings = {"patches": patches, "embedding": 8, "threshold": 0.5, "adjacency": adjacency}
     loss = GraphContrastiveLoss([5, 7], **settings)
@@ -101,7 +101,7 @@ def test_a_batch_gives_the_mean_of_its_single_layers_and_images(adjacency, patch
 
 
 def loss_in_plain_loops(loss, layer, inputs, outputs, ids):
-    """The loss of one encoder layer, from the method's text: NumPy, one image after the other, one node at a time."""
+    """The loss of one encoder layer, written from the method's text in NumPy, one image and one node at a time."""
 
     def normalised(rows):
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -155,7 +155,7 @@ def loss_in_plain_loops(loss, layer, inputs, outputs, ids):
 @pytest.mark.parametrize("adjacency", ["shared", "separate", "identity"])
 @pytest.mark.parametrize("levels", [0, 1, 2, 3])
 def test_any_number_of_pooling_levels_equals_plain_loops(levels, adjacency):
-    """With layers of weights of their own, of which the middle one has fewer nodes than the two others."""
+    """Compares three layers with their own weights, of which the middle one has fewer nodes than the others."""
     torch.manual_seed(0)
     weights = [1.0, 0.5, 0.25, 2.0][: levels + 1]
     channels, sizes = (5, 3, 7), ((6, 10), (3, 5), (4, 6))
@@ -221,7 +221,7 @@ def test_an_unknown_adjacency_is_told():
 
 
 def test_autocast_leaves_the_loss_in_float32():
-    """Where matches are good the loss is a small difference of large logits, which eight bits cannot hold."""
+    """For good matches the loss is a small difference of large logits, which eight bits cannot hold."""
     torch.manual_seed(0)
     loss = GraphContrastiveLoss([64], patches=256, embedding=256, adjacency="identity")
     inputs = torch.randn(1, 64, 20, 20)
@@ -265,14 +265,14 @@ def test_a_single_patch_is_defined():
 
 
 def test_info_nce_in_closed_form():
-    """Orthonormal matching nodes: both directions give log(1 + (N - 1) exp(-1 / temperature))."""
+    """For orthonormal matching nodes, both directions give log(1 + (N - 1) exp(-1 / temperature))."""
     nodes = torch.eye(4).unsqueeze(0)
     expected = 2 * np.log(1 + 3 * np.exp(-1 / 0.5))
     assert info_nce(nodes, nodes, temperature=0.5).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_adjacency_choices_reach_the_output_graph():
-    """With the output equal to the input the choices coincide except for `identity`; otherwise they all differ."""
+    """If the output equals the input, all choices except `identity` coincide; otherwise they all differ."""
     inputs, others = random_features(2), random_features(2)
     ids = [draw_patches(features, 16) for features in inputs]
 

@@ -59,7 +59,7 @@ FINE = {"quality": 100, "subsampling": 0}
 
 
 def laid_on_white(pixels: np.ndarray, transparent: np.ndarray, result: np.ndarray) -> np.ndarray:
-    """``result``, white where ``pixels`` have the one transparent colour."""
+    """``result``, but white where ``pixels`` have the transparent colour."""
     return np.where((np.atleast_3d(pixels) == transparent).all(-1, keepdims=True), 255, result)
 
 

@@ -28,7 +28,7 @@ def source(tmp_path, save_images):
 
 @pytest.fixture
 def imported(settings, tmp_path, source):
-    """Imports the folder and gives the manifest."""
+    """Imports the folder and returns the manifest."""
 
     def run(target: str = "target", **data):
         settings["data"].update({"source": "folder", "path": str(source), "image_size": None, **data})
@@ -46,7 +46,7 @@ def picture(path: Path, value: int, side: int = 40) -> Path:
 
 
 def stored(target: Path, split: str = "trainA") -> dict[str, int]:
-    """The plain images among the stored, with their values."""
+    """The stored images of a single colour, with its value."""
     files = {path.name: np.asarray(Image.open(path)) for path in (target / split).iterdir()}
     return {name: int(pixels[0, 0, 0]) for name, pixels in files.items() if pixels.std() == 0}
 
@@ -141,7 +141,7 @@ def test_a_link_to_an_image_is_that_image(imported, source, tmp_path):
 
 @pytest.fixture
 def spoilt(source):
-    """Bad files of several kinds among the good: paths below the source and reasons."""
+    """The folder with bad files of several kinds among the good ones."""
     (source / "trainA/a.jpg").write_bytes(b"")
     (source / "trainA/z.png").symlink_to("nowhere")
     (source / "trainB/deep").mkdir()

@@ -1,4 +1,4 @@
-"""Journals of runs: what they give back, after kills and damage too, and who may touch them."""
+"""Journals of runs: what they give back, even after kills and damage, and who may touch them."""
 
 import json
 import multiprocessing
@@ -24,7 +24,7 @@ def root(tmp_path, monkeypatch):
 
 @pytest.fixture
 def journal():
-    """One that holds a beginning and is open."""
+    """An open journal that holds a beginning."""
     journal = Journal(KEY)
     assert journal.open(patience=0) == []
     journal.append(BEGINNING)
@@ -92,7 +92,7 @@ def test_one_process_at_a_time(journal):
     other = Journal(KEY)
     with pytest.raises(Timeout):
         other.open(patience=0)
-    other.close(done=True)  # which must not remove what is another's
+    other.close(done=True)  # this must not remove what the first one holds
     assert journal.events() == [BEGINNING]
     journal.close(done=False)
     assert other.open(patience=0) == [BEGINNING]

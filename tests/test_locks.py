@@ -1,4 +1,4 @@
-"""One process at a time writes a folder: shown with real processes, also with some that are killed or forked."""
+"""One process at a time writes a folder, shown with real processes, some of which are killed or forked."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ with only_writer(*map(Path, sys.argv[1:])):
 
 @pytest.fixture
 def hold():
-    """Starts a process that holds the locks of the given paths, and has forked another one."""
+    """Starts a process that holds the locks of the given paths and has forked another process."""
     with ExitStack() as started:
 
         def start(*paths):
@@ -91,7 +91,7 @@ def test_no_folder_that_was_missing_is_left(tmp_path):
 
 
 def test_only_one_of_many_at_once_gets_in(tmp_path):
-    """Each adds a line and removes its lock while others open it: lost lines would tell two that were in at once."""
+    """Each adds 1 and removes its lock while others open it; a sum that is too low would reveal two at once."""
     code = """
 import sys
 from pathlib import Path

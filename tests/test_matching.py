@@ -1,4 +1,4 @@
-"""Folders of translations that other programs wrote: told what is wrong with them before anything is measured."""
+"""Folders of translations by other programs: what is wrong with them is reported before anything is measured."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from gcl.errors import UserError
 from gcl.images.decoding import save_png
 from gcl.images.manifest import SPLITS, Manifest, describe
 from gcl.images.prepared import Prepared
+from gcl.measures.check_translations import check_translations
 from gcl.measures.evaluation import evaluate
-from gcl.measures.matching import check_translations
 from tests.pictures import png_header, png_of
 
 NAMES = [f"im{index}" for index in range(5)]
@@ -77,7 +77,7 @@ def test_folders_inside_and_a_folder_that_is_not_there_are_told(tmp_path):
 
 
 def test_names_are_checked_before_any_network_is_loaded(tmp_path):
-    """The weights are not there, and nobody asks for them."""
+    """The weights do not exist, and nothing asks for them."""
     Manifest("folder", False, False, {split: ENTRIES for split in SPLITS}).save(tmp_path)
     absent = tmp_path / "absent.pth"
     config = EvaluateConfig(

@@ -8,13 +8,13 @@ import torch
 from lightning_fabric import Fabric
 from ruamel.yaml import YAML
 
-from gcl.contrast.contrasts import PatchContrast
+from gcl.contrast.feature_contrasts import PatchContrast
 from gcl.contrast.methods import METHODS, method_of, own_section, read_by_training
 from gcl.contrast.patch_nce import PatchNCE
 from gcl.networks.generator import Generator
-from gcl.training.building import build_trainer
+from gcl.training.from_params import build_trainer
 from pipeline.params import parse_params
-from pipeline.variants import variant_of
+from pipeline.variant_params import variant_of
 from tests.conftest import ROOT
 
 FILE = "params.yaml"
@@ -22,7 +22,7 @@ FILE = "params.yaml"
 
 @pytest.fixture
 def tiny(settings):
-    """The project's parameters with networks that take no time, and the variants that stand there as comments."""
+    """The project's parameters with networks that take no time, and with the variants that are commented out."""
     text = (ROOT / FILE).read_text(encoding="utf-8")
     uncommented = re.sub(r"^    # (\w+: \{method: )", r"    \1", text, flags=re.MULTILINE)
     settings["ablate"]["variants"] = YAML(typ="safe").load(uncommented)["ablate"]["variants"]

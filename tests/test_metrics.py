@@ -1,4 +1,4 @@
-"""The list of metrics: their names, yardsticks and order, and that one entry is all a new one takes."""
+"""The list of metrics: their names, yardsticks and order; and a new metric takes only one entry."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from gcl.images.prepared import Prepared
 from gcl.measures import set_distances
 from gcl.measures.evaluation import Result, evaluate
 from gcl.measures.feature_sets import FEATURE_SETS
-from gcl.measures.judge import judge_distance, judge_features
+from gcl.measures.judge_network import judge_distance, judge_features
 from gcl.measures.measurement import Measurement, library_version
 from gcl.measures.metrics import METRICS, Metric
 from gcl.measures.pair_distances import lpips_distances, peak_signal_to_noise
@@ -39,7 +39,7 @@ CONFIG = EvaluateConfig(features="small", inception_weights=None, alexnet_weight
 
 @pytest.fixture(scope="module")
 def params():
-    """Tiny, on drawn scenes, with no variant beside main."""
+    """Tiny parameters for drawn scenes, with no variant beside main."""
     settings = read_mapping(ROOT / "params.yaml")
     for section, values in {**TINY, "ablate": {"seeds": 1, "variants": {}}}.items():
         settings[section].update(values)
@@ -48,7 +48,7 @@ def params():
 
 @pytest.fixture(scope="module")
 def drawn(params, tmp_path_factory) -> Prepared:
-    """Six and four drawn scenes."""
+    """Six drawn scenes to train on and four to test on."""
     folder = tmp_path_factory.mktemp("drawn") / "prepared"
     prepare(params.data, folder)
     return Prepared(folder)
@@ -56,7 +56,7 @@ def drawn(params, tmp_path_factory) -> Prepared:
 
 @pytest.fixture
 def photographs(tmp_path) -> Prepared:
-    """Noise instead of photographs: neither the truth nor masks are known."""
+    """Noise that stands for photographs, of which neither the truth nor masks are known."""
     for seed, (split, count) in enumerate(zip(SPLITS, (4, 3, 3, 2), strict=True)):
         write_noise(tmp_path / split, count, seed)
     entries = {split: describe_all(tmp_path / split) for split in SPLITS}
@@ -84,7 +84,7 @@ def test_names_tell_the_features(features, sets, pairs):
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_pages_can_say_what_a_metric_is(metric):
-    """Both texts end a sentence that the pages begin."""
+    """Both texts complete a sentence that the pages begin."""
     for told in filter(None, (metric.meaning, metric.misleads)):
         assert told[0].islower() and not told.endswith(".")
     assert ("{features}" in metric.name) == (metric.on is not None)
@@ -142,7 +142,7 @@ def brightness(context, images: Path) -> Measurement:
 
 @pytest.fixture
 def two_more_metrics(monkeypatch):
-    """METRICS with two entries more, which is all that a new metric takes."""
+    """Adds two entries to METRICS, which is all that new metrics take."""
     judged = Metric("brightness", "says how bright it is", "higher", "pairs", brightness, real="testB")
     misleading = replace(judged, name="glare", misleads="it is made up")
     before = list(METRICS)

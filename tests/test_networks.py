@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from gcl.networks.discriminator import Discriminator
 from gcl.networks.generator import Generator
 from gcl.networks.layers import BlurUpsample, InstanceNorm2d, count_parameters
+from gcl.networks.patch_discriminator import Discriminator
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "networks_golden.npz")
 
@@ -76,7 +76,7 @@ def test_instance_norm_equals_torchs_and_keeps_the_memory_format(memory_format):
 
 @pytest.mark.parametrize("network", [Generator(4, 1), Generator(4, 1, resampling="resize"), Discriminator(4, 2)])
 def test_gradients_are_the_same_in_either_memory_format(network):
-    """Whatever works in place: nothing that a backward pass needs is overwritten."""
+    """Operations that work in place overwrite nothing that a backward pass needs."""
     network = network.double()
     images = torch.rand(2, 3, 32, 32, dtype=torch.float64) * 2 - 1
     gradients = []
@@ -90,7 +90,7 @@ def test_gradients_are_the_same_in_either_memory_format(network):
 
 
 def test_upsampling_is_the_transposed_convolution_with_its_filter():
-    """Which public checkpoints are trained with, borders repeated."""
+    """Public checkpoints are trained with this one, with repeated borders."""
     network, images = BlurUpsample(4), torch.rand(2, 4, 7, 5)
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
     expected = torch.nn.functional.conv_transpose2d(padded, network.filt, stride=2, padding=3, groups=4)
@@ -98,7 +98,7 @@ def test_upsampling_is_the_transposed_convolution_with_its_filter():
 
 
 def test_under_autocast_images_stay_small_between_the_convolutions():
-    """In half the bytes, and in the memory format: whatever lies between convolutions turns neither over."""
+    """Whatever lies between convolutions changes neither the type, which halves the bytes, nor the memory format."""
     network = Generator(channels=4, blocks=1).to(memory_format=torch.channels_last)
     images = torch.rand(2, 3, 32, 32)
     with torch.autocast("cpu", torch.bfloat16):

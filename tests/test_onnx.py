@@ -1,4 +1,4 @@
-"""The ONNX file: the same outputs as torch for any number and size, and nothing is written that differs."""
+"""The ONNX file gives the same outputs as torch for any number and size; a file that differs is not written."""
 
 import json
 
@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from gcl.errors import UserError
 from gcl.exchange.onnx_export import export_onnx
-from gcl.networks.checkpoints import save_generator
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_image
+from gcl.networks.model_folder import save_generator
 from pipeline.cli import app
 from tests.conftest import ROOT
 
@@ -53,7 +53,7 @@ def test_any_number_and_size_gives_what_torch_gives(exported):
 
 
 def test_a_single_pixel_is_translated(exported):
-    """Of a picture without any contrast, normalisation leaves nothing but enlarged rounding."""
+    """Its value is not compared: in an image without contrast, normalisation only amplifies rounding errors."""
     session = onnxruntime.InferenceSession(exported[1], providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"image": np.zeros((1, 3, 1, 1), np.float32)})
     assert found.shape == (1, 3, 1, 1) and np.isfinite(found).all()
@@ -73,7 +73,7 @@ def test_outputs_that_are_not_finite_are_not_written(tmp_path):
 
 
 def test_a_generator_that_has_translated_is_exported_as_well(tmp_path):
-    """Its convolutions are left channels last, where images are normalised one by one."""
+    """Translating leaves its convolutions channels last, and then images are normalised one by one."""
     network = generator("blur").to(memory_format=torch.channels_last)
     assert export_onnx(network, tmp_path / "model.onnx") < 1e-4
 
@@ -95,7 +95,7 @@ def test_the_file_is_alone_and_tells_no_paths(exported):
 
 
 class Noise(nn.Module):
-    """Never the same twice, so that no two programs agree."""
+    """A layer that is never the same twice, so that no two programs agree."""
 
     def forward(self, images):
         return images + torch.randn_like(images)

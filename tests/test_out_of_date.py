@@ -1,4 +1,4 @@
-"""What a changed file calls out of date, in a real DVC repository: stages, and the finished seeds of the ablation."""
+"""What a changed file makes out of date in a real DVC repository: stages, and the finished seeds of the ablation."""
 
 import sys
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from tests.project import run
 IMAGES_ON = {"prepare", "train", "translate", "evaluate", "report", "ablate", "compare"}
 
 OUT_OF_DATE = {
-    "gcl/contrast/graph.py": {"train", "report", "variants", "ablate", "compare"},
+    "gcl/contrast/adjacency.py": {"train", "report", "variants", "ablate", "compare"},
     "gcl/networks/weights/encoder.safetensors": IMAGES_ON - {"prepare"} | {"variants"},
-    "gcl/training/trainer.py": {"train", "ablate", "compare"},
+    "gcl/training/trainer.py": {"train", "report", "ablate", "compare"},
     "pipeline/running/run_folder.py": {"train", "evaluate", "report", "ablate", "compare"},
     "gcl/measures/metrics.py": {"evaluate", "report", "ablate", "compare"},
     "gcl/measures/weights/judge.safetensors": {"evaluate", "report", "ablate", "compare"},
     "gcl/images/decoding.py": IMAGES_ON,
-    "gcl/sources/scenes.py": {"prepare"},
+    "gcl/sources/drawn/scenes.py": {"prepare"},
     "pipeline/pages/templates/report.md.j2": {"report", "compare"},
     "pipeline/stages/compare.py": {"compare"},
     "pipeline/tracking/store.py": set(),
@@ -29,12 +29,12 @@ OUT_OF_DATE = {
     "pipeline/commands/stages.py": set(),
     "gcl/contrast/__pycache__/new.pyc": set(),
 }
-"""The stages that depend on a file; those after them follow if it changes what they write."""
+"""The stages that depend on a file; later stages follow if these write something else."""
 
 
 @pytest.fixture(scope="module")
 def out_of_date(project):
-    """out_of_date() is the set of stages of which DVC says so, all variants of the ablation as one."""
+    """out_of_date() is the set of stages that DVC calls out of date; all variants of the ablation count as one."""
     with Repo(str(project)) as repo:
 
         def ask() -> set[str]:
@@ -46,7 +46,7 @@ def out_of_date(project):
 
 @contextmanager
 def changed(file: Path) -> Iterator[None]:
-    """Inside, ``file`` has a line more, or is there at all."""
+    """Inside the context, ``file`` has one more line; it is created if it did not exist."""
     before = file.read_bytes() if file.exists() else None
     file.parent.mkdir(exist_ok=True)
     file.write_bytes((before or b"") + b"\n")
@@ -57,8 +57,8 @@ def changed(file: Path) -> Iterator[None]:
 
 
 def digest_of_ablation(project: Path) -> str:
-    """What the fingerprint of a finished seed has of the code."""
-    code = "from pipeline.running.code import code_digest; print(code_digest('ablate'))"
+    """The code's part in the fingerprint of a finished seed."""
+    code = "from pipeline.running.code_that_counts import code_digest; print(code_digest('ablate'))"
     return run(f'{sys.executable} -c "{code}"', project)
 
 

@@ -1,13 +1,13 @@
-"""Intersection over union of class ids: by hand, and what is refused; of a segmenter's answers on drawn scenes."""
+"""Intersection over union: of class ids by hand, with what is refused, and of a segmenter's answers on scenes."""
 
 import numpy as np
 import pytest
 
 from gcl.images.decoding import save_png
 from gcl.images.masks import ANIMAL, CLASSES
-from gcl.measures.overlap import intersection_over_union, mean_over_present
+from gcl.measures.intersection_over_union import intersection_over_union, mean_over_present
 from gcl.measures.region_overlap import region_overlaps
-from gcl.sources.scenes import draw_mask, draw_scene
+from gcl.sources.drawn.scenes import draw_mask, draw_scene
 
 
 def test_intersection_over_union_sums_over_the_set_before_it_divides():
@@ -48,7 +48,7 @@ def test_regions_are_found_in_real_zebras_and_not_in_horses(tmp_path, domain):
 
 
 def test_a_region_that_is_nowhere_has_no_part_in_the_mean(tmp_path):
-    """Nothing but sky is true; what the segmenter finds beside it is the rest of the union."""
+    """The truth is all sky, so the pixels that the segmenter takes for anything else are the rest of the union."""
     save_png(draw_scene(5, 0, "A"), tmp_path / "0.png")
     measured = region_overlaps(tmp_path, [np.zeros((64, 64), np.uint8)], "cpu")
     assert measured[CLASSES[ANIMAL]].value == 0 < measured["sky"].value < 1

@@ -1,4 +1,4 @@
-"""What reaches a page from outside shows as it is and does nothing: judged by a Markdown parser."""
+"""Text that reaches a page from outside shows as it is and has no effect, as judged by a Markdown parser."""
 
 import pytest
 from markdown_it import MarkdownIt
@@ -20,7 +20,7 @@ PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
 def cell(markdown: str) -> list:
-    """The parsed contents of the second of two cells of a table's row."""
+    """The parsed contents of the second of two cells in a table row."""
     tokens = PARSER.parse(f"| a | b |\n| --- | --- |\n| x | {markdown} |\n")
     cells = [token.children for token in tokens if token.type == "inline"]
     assert len(cells) == 4 and tokens[-1].type == "table_close"

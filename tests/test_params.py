@@ -1,4 +1,4 @@
-"""params.yaml: what stands there is valid, and mistakes are named by key, value and what is allowed."""
+"""params.yaml is valid, and mistakes in it are named by key, value and what is allowed."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pytest
 from gcl.config import Params
 from gcl.contrast.methods import build_graph_loss
 from gcl.errors import UserError
+from gcl.networks.architectures import last_generator_layer
 from gcl.networks.generator import Generator
-from gcl.networks.plans import last_generator_layer
 from pipeline.params import flatten, parse_params, read_params
-from pipeline.presets import apply_preset, preset_names
+from pipeline.presets.apply import apply_preset, preset_names
 from tests.conftest import ROOT
 
 FILE = Path("params.yaml")

@@ -1,4 +1,4 @@
-"""The graphs that the loss leaves for others, by the tools of PyG and networkx; and their statistics."""
+"""The graphs that the loss offers to other tools, seen through PyG and networkx, and their statistics."""
 
 import networkx
 import pytest
@@ -19,7 +19,7 @@ def features():
 
 
 def loss_of(**settings):
-    """20 nodes of an image in either layer, and weights that make a difference."""
+    """A loss with 20 nodes per image in either layer, and with weights large enough to make a difference."""
     loss = GraphContrastiveLoss([5, 7], patches=20, embedding=8, **{"threshold": 0.3, "keep": 0.4} | settings)
     for parameter in loss.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
@@ -90,7 +90,7 @@ def test_a_graph_without_edges(features):
 
 
 def test_statistics_by_hand():
-    """A path of three nodes, and one by itself."""
+    """The graph is a path of three nodes and one node by itself."""
     edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     statistics = statistics_of(Data(edge_index=edges, num_nodes=4))
     assert (statistics.nodes, statistics.edges, statistics.components) == (4, 2, 2)

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 
-from gcl.contrast.contrasts import PatchContrast
+from gcl.contrast.feature_contrasts import PatchContrast
 from gcl.contrast.patch_nce import PatchNCE, patch_nce
 from gcl.errors import UserError
-from gcl.networks.discriminator import Discriminator
 from gcl.networks.generator import Generator
+from gcl.networks.patch_discriminator import Discriminator
 from gcl.training.trainer import Trainer
 from pipeline.params import parse_params
 
@@ -89,7 +89,7 @@ def test_the_heads_start_as_published():
 def test_the_generator_gives_its_features_and_runs_no_further():
     generator = Generator(channels=4, blocks=2, resampling="resize").eval()
     images = torch.rand(2, 3, 16, 16) * 2 - 1
-    # Also after a normalisation, whose output the activation that follows overwrites.
+    # Layer 2 is a normalisation, whose output the activation that follows would overwrite.
     features = generator.encode(images, [0, 2, 4, 10])
     assert [tuple(feature.shape) for feature in features] == [
         (2, 3, 22, 22),
@@ -104,7 +104,7 @@ def test_the_generator_gives_its_features_and_runs_no_further():
 
 
 def test_published_layers_are_the_published_generators_features():
-    """RGB padded, both downsampling convolutions, the first and the fifth residual block (CUT's nce_layers)."""
+    """The padded RGB, both downsampling convolutions, the first and the fifth residual block (CUT's nce_layers)."""
     with torch.device("meta"):
         model = Generator().model
     names = [type(model[layer]).__name__ for layer in (0, 4, 8, 12, 16)]

@@ -128,7 +128,7 @@ def test_experiments_in_temporary_clones_land_in_the_same_store(project):
 
 
 def test_a_killed_experiment_in_a_temporary_clone_goes_on_when_it_is_run_again(project):
-    """Its clone is lost, with everything in it."""
+    """The clone is lost, with everything in it."""
     command = "dvc exp run --temp -S graph.hops=1 -S train.steps=300 -S train.save_every=1 train"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path}
@@ -157,7 +157,7 @@ def test_dvc_plots_draws_curves_and_grids(project):
 
 
 def test_mlflow_ui_finds_the_store_without_arguments(project):
-    """The default store of the bare command, asked in the repository root."""
+    """Asks the default store of the bare command, in the repository root."""
     code = "import mlflow; print([e.name for e in mlflow.search_experiments()])"
     assert "scenes" in run(f'{sys.executable} -c "{code}"', project)
 
@@ -181,7 +181,7 @@ def test_mistakes_stop_training_with_one_message_and_leave_nothing(project, tmp_
         f"python -m pipeline train --params {tmp_path}/params.yaml --model {tmp_path}/model "
         f"--reports {tmp_path}/reports --run-file {tmp_path}/run.json --unfinished {tmp_path}; echo status $?"
     )
-    # No network, whatever the machine has.
+    # There is no network, whatever the machine has.
     dead = "http://127.0.0.1:9"
     output = run(command, project, TORCH_HOME=str(tmp_path / "torch"), https_proxy=dead, http_proxy=dead)
     assert told in output and "status 1" in output and "Traceback" not in output
@@ -189,7 +189,7 @@ def test_mistakes_stop_training_with_one_message_and_leave_nothing(project, tmp_
 
 
 def test_a_killed_training_cleans_up(project, tmp_path):
-    """SIGTERM: no partial folder, no output, a state to go on from, and the MLflow run ends as failed."""
+    """After SIGTERM there is no partial folder and no output, but a state to resume from; the MLflow run has failed."""
     params = YAML(typ="safe").load(project / "params.yaml")
     params["train"] |= {"steps": 10**6, "sample_every": 10**6}
     YAML().dump(params, tmp_path / "params.yaml")

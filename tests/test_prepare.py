@@ -1,4 +1,4 @@
-"""The prepare stage: images upright, RGB and lossless, a manifest of them; mistakes named, nothing half-written."""
+"""The prepare stage: images become upright, RGB and lossless, with a manifest; mistakes leave nothing half-written."""
 
 import errno
 import json
@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 
 from gcl.errors import UserError
 from gcl.images.manifest import SPLITS, Manifest, Skipped, describe, read_manifest
-from gcl.sources.parallel import FEW
-from gcl.sources.scenes import draw_mask, draw_scene
+from gcl.parallel import FEW
+from gcl.sources.drawn.scenes import draw_mask, draw_scene
 from pipeline.params import parse_params
 from pipeline.stages.prepare import FIRST_SCENE, prepare
 from tests.conftest import ROOT
@@ -34,7 +34,7 @@ def config(settings):
 
 @pytest.fixture
 def photographs(tmp_path, save_images):
-    """A folder of images of one's own: tmp_path / "photographs"."""
+    """A folder of a user's own images: tmp_path / "photographs"."""
     for split, count in zip(SPLITS, (6, 5, 2, 2), strict=True):
         save_images(tmp_path / "photographs" / split, count, size=(90, 70))
     return tmp_path / "photographs"
@@ -246,13 +246,13 @@ def test_a_killed_preparation_leaves_the_old_data_and_can_be_run_again(tmp_path,
     again = prepare(parse_params(settings, "params.yaml").data, target)
     assert not partial.exists()
     assert sorted(path.name for path in (target / "trainA").iterdir()) == [e.name for e in again.splits["trainA"]]
-    monkeypatch.setattr("gcl.sources.parallel.FEW", 1000)
+    monkeypatch.setattr("gcl.parallel.FEW", 1000)
     assert prepare(parse_params(settings, "params.yaml").data, tmp_path / "alone") == again
 
 
 def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
-    # Only now: it imports torch, which the other tests need not.
-    from gcl.measures.rows import SIDES
+    # Imported here because it imports torch, which the other tests do not need.
+    from gcl.measures.evaluation_rows import SIDES
     from gcl.measures.verdict import verdict_on
     from pipeline.pages.rendering import render
 

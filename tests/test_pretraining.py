@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Generator
 
-from gcl.networks.plans import JUDGE, SMALL
+from gcl.networks.architectures import JUDGE, SMALL
 from gcl.networks.vgg import Encoder
-from gcl.pretraining.feature_networks import TASKS, Classifier, Muon, _loss, _right_answers, fold, pretrain
+from gcl.pretraining.encoder_and_judge import TASKS, Classifier, Muon, _loss, _right_answers, fold, pretrain
 from gcl.pretraining.textures import SHAPES, SURFACE, TEXTURES, UNDEFINED, draw_batch
 
 
@@ -118,8 +118,8 @@ def test_muon_moves_all_directions_of_a_filter_bank_alike() -> None:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gcl.pretraining.feature_networks.HELD_OUT_BATCHES", 2)
-    monkeypatch.setattr("gcl.pretraining.feature_networks.BATCH", 4)
+    monkeypatch.setattr("gcl.pretraining.encoder_and_judge.HELD_OUT_BATCHES", 2)
+    monkeypatch.setattr("gcl.pretraining.encoder_and_judge.BATCH", 4)
 
 
 def test_pretraining_is_deterministic_and_seeded(tmp_path: Path, small_batches: None) -> None:

@@ -19,7 +19,7 @@ from tests.project import ROOT
 from tests.two_processes import learn
 
 PATIENCE = 120
-"""Seconds for two processes to end."""
+"""The seconds that two processes may take to end."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_two_processes_learn_what_one_learns_from_all_their_images(prepared, tmp
 
 
 def wait_for_new_state(training, process):
-    """Until the training has saved, in this call, what it can go on from."""
+    """Waits until the training has saved a new state to resume from."""
     before = set(training.states.glob("step_*"))
     while not set(training.states.glob("step_*")) - before:
         assert process.poll() is None, (training.folder / "log").read_text()
@@ -57,7 +57,7 @@ def test_a_lost_or_stopped_process_stops_all_and_the_same_command_goes_on(prepar
     (other,) = psutil.Process(process.pid).children()
     other.kill()
     assert process.wait(PATIENCE) != 0
-    # Ours, or Lightning's where its watch was quicker.
+    # The message is ours, or Lightning's if its own watch was quicker.
     log = (disturbed.folder / "log").read_text()
     assert "process 1 (status -9) of the training ended" in log or "terminated with code -9" in log
     assert "Traceback" not in log
@@ -72,7 +72,7 @@ def test_a_lost_or_stopped_process_stops_all_and_the_same_command_goes_on(prepar
 
     disturbed.finish()
     assert disturbed.results() == undisturbed.results()
-    # A run that Lightning's watch ended by SIGKILL is gone on with as well: one run, every step once.
+    # A run that Lightning's watch ended by SIGKILL is resumed as well, so there is one run with every step once.
     assert disturbed.logged() == undisturbed.logged() == (["FINISHED"], list(range(4, 61, 4)))
 
 
@@ -92,7 +92,7 @@ def test_other_machines_that_nobody_started_are_not_waited_for(config):
 
 
 def test_processes_that_nobody_asked_for_are_told(config, monkeypatch):
-    """Else each of them would take itself for the first, and write."""
+    """Otherwise each of them would take itself for the first one, and write."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="2 processes were started"):
         make_fabric(config())

@@ -1,20 +1,20 @@
-"""Products against torch's own, in float64: both ways of computing them, and the gradients of whatever learns."""
+"""Products against torch's own in float64: both ways of computing them, and the gradients of whatever learns."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from gcl.contrast import products
-from gcl.contrast.products import batched_product, linear
+from gcl.contrast.fast import products
+from gcl.contrast.fast.products import batched_product, linear
 
 SIZES = {"large": (2, 300, 256, 256), "small": (2, 30, 16, 8)}
-"""B, N and the channels in and out."""
+"""B, N and the numbers of channels in and out."""
 
 EVERYTHING = {linear: ("rows", "weights", "biases"), batched_product: ("left", "right")}
 
 
 def linear_layers(rows, weights, biases):
-    """One after the other."""
+    """Applies the linear layers one after the other."""
     return torch.stack([F.linear(*layer) for layer in zip(rows, weights, biases, strict=True)])
 
 
@@ -22,8 +22,9 @@ ORACLES = {linear: linear_layers, batched_product: torch.bmm}
 
 
 def drawn(product, size, dtype, learning=(), transposed=False):
-    """The operands by name, gradients for those in ``learning``. Every row of the first and of ``right`` is the start
-    of a wider one, or ``right`` is ``transposed``.
+    """The operands by name; those in ``learning`` get gradients.
+
+    The rows of the first operand are the beginnings of wider rows; those of ``right`` are too, unless ``transposed``.
     """
     batch, count, channels, width = SIZES[size]
     generator = torch.Generator().manual_seed(0)
@@ -46,7 +47,7 @@ def assert_near(found, expected):
 
 @pytest.fixture(params=["oneDNN", "torch"])
 def one_way(request, monkeypatch):
-    """Both ways, whatever the processor."""
+    """Forces one way of computing and then the other, whatever the processor."""
     if request.param == "oneDNN" and not torch.backends.mkldnn.is_available():
         pytest.skip("this build of PyTorch has no oneDNN")
     monkeypatch.setattr(products, "_suits_onednn", lambda *_: request.param == "oneDNN")
@@ -104,7 +105,7 @@ def test_similarities_are_symmetric_bit_for_bit(count):
 
 @pytest.fixture
 def columns(monkeypatch):
-    """Those of every product that oneDNN is given."""
+    """The column operands of all products that oneDNN is given."""
     given, product = [], products._product
     monkeypatch.setattr(products, "_product", lambda *operands: given.append(operands[1]) or product(*operands))
     return given
@@ -140,7 +141,7 @@ def test_an_empty_batch():
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this build of PyTorch has no oneDNN")
 class TestOneDNN:
-    """What the operands of oneDNN's way may be, whatever the processor."""
+    """oneDNN's way of computing, and which operands it may be given, whatever the processor."""
 
     @pytest.fixture(autouse=True)
     def always(self, monkeypatch):
@@ -148,7 +149,7 @@ class TestOneDNN:
 
     @pytest.mark.parametrize("product", EVERYTHING)
     def test_its_columns_lie_in_one_piece(self, product, columns):
-        """Others take it a thousand times as long."""
+        """Columns that do not take it a thousand times as long."""
         operands = drawn(product, "small", torch.float32, EVERYTHING[product])
         if product is linear:
             operands["weights"] = torch.randn(2, 8, 32)[..., :16].requires_grad_()

@@ -1,5 +1,6 @@
-"""What a training says on its way where there is no terminal."""
+"""What a training prints on its way when there is no terminal."""
 
+from gcl.training.gan_losses import SATURATED
 from gcl.training.loop import Record
 from pipeline.running.progress import with_progress
 
@@ -13,3 +14,10 @@ def test_a_line_shows_losses_with_the_step_they_are_of(capsys):
         *["  losses at step 4: generator 0.400"] * 4,
         *["  losses at step 8: generator 0.800"] * 3,
     ]
+
+
+def test_a_saturated_discriminator_is_warned_of_once(capsys):
+    records = [Record(step, {"discriminator": 0.001}, saturated=step > 1) for step in (1, 2, 3)]
+    assert list(with_progress(records, start=0, steps=3, images=1)) == records
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert told.startswith(f"warning: by step 2 the discriminator's loss fell below {SATURATED}: ")

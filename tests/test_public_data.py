@@ -14,7 +14,7 @@ from pipeline.stages.prepare import prepare
 
 @pytest.fixture
 def horse2zebra(save_images, tmp_path, settings, monkeypatch):
-    """Parameters that name a small archive of the public layout as the data set's."""
+    """Parameters for horse2zebra, whose archive is replaced by a small one of the same layout."""
     for split in ("trainA", "trainB", "testA", "testB"):
         save_images(tmp_path / "horse2zebra" / split, 3, suffix=".jpg")
     archive = tmp_path / "mirror" / "horse2zebra.zip"

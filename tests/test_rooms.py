@@ -1,23 +1,23 @@
-"""Imports point down: a room knows only the rooms below it, wherever in its files an import stands."""
+"""Imports point down: a room imports only rooms below it, wherever in its files an import stands."""
 
 from pathlib import Path
 
 import pytest
 
-from pipeline.running.code import PACKAGES
+from pipeline.running.code_that_counts import PACKAGES
 from tests.imports import imported_by
 from tests.project import ROOT
 
 FLOORS = (
     {"gcl.errors", "gcl.value_ranges"},
-    {"gcl.config", "gcl.locks"},
+    {"gcl.config", "gcl.locks", "gcl.parallel"},
     {"gcl.files"},
     {"gcl.images"},
     {"gcl.networks", "gcl.sources"},
     {"gcl.contrast", "gcl.measures"},
     {"gcl.training"},
     {"gcl.exchange", "gcl.pretraining"},
-    {"pipeline.console", "pipeline.variants"},
+    {"pipeline.console", "pipeline.variant_params"},
     {"pipeline.params"},
     {"pipeline.presets", "pipeline.running"},
     {"pipeline.pages", "pipeline.tracking"},
@@ -27,11 +27,11 @@ FLOORS = (
     {"pipeline.cli"},
     {"pipeline.__main__"},
 )
-"""Rooms, and modules outside of any, from the bottom up. Those on one floor do not know each other."""
+"""Rooms, and modules outside any room, from the bottom up. Those on one floor do not import each other."""
 
 
 def room_of(file: Path) -> str:
-    """The folder of a package that ``file`` lies in, or its own name if it lies in the package itself."""
+    """The folder of a package that holds ``file``, or the file's own name if it lies in the package itself."""
     package, *inner = file.relative_to(ROOT).with_suffix("").parts
     return f"{package}.{inner[0]}"
 
@@ -63,5 +63,5 @@ def test_no_import_runs_upward(room):
 
 
 def test_the_packages_themselves_import_nothing():
-    """Whatever they offer is loaded when it is first used: every import of a module runs these."""
+    """Every import of a module runs these files, so whatever they offer is loaded only when it is first used."""
     assert [package for package in PACKAGES if imported_by(ROOT / package / "__init__.py")] == []

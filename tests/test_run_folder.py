@@ -1,4 +1,4 @@
-"""What lies of one training with its evaluation: what is written is what is read, under the names that dvc.yaml has."""
+"""The files of one training and its evaluation: what is written is what is read, under the names in dvc.yaml."""
 
 import json
 
@@ -18,7 +18,7 @@ PER_IMAGE = pd.DataFrame({"psnr_to_truth": [13.5, 14.25]}, index=pd.Index(["007"
 
 @pytest.fixture
 def run(tmp_path):
-    """That of a seed, in a folder that is not there yet."""
+    """The run folder of a seed, which does not exist yet."""
     return RunFolder.inside(tmp_path / "seed_0", "no_pooling")
 
 

@@ -1,4 +1,4 @@
-"""Runs are called by what sets them apart: in a real git repository."""
+"""Runs are named after what sets them apart, in a real git repository."""
 
 import shutil
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 from gcl.config import MAIN
 from pipeline.params import parse_params
 from pipeline.tracking.run_names import run_name
-from pipeline.variants import variant_of
+from pipeline.variant_params import variant_of
 from tests.project import ROOT, run
 
 
 @pytest.fixture
 def committed(tmp_path, monkeypatch):
-    """A folder whose params.yaml, that of the project, is committed."""
+    """A git repository to which the project's params.yaml is committed."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     run("git init -q && git config user.email a@b.c && git config user.name me", tmp_path)
     run("git add -A && git commit -qm start", tmp_path)

@@ -1,9 +1,11 @@
+"""The drawn scenes: reproducible, the same in every size and in both domains, and in line with their masks."""
+
 import numpy as np
 import pytest
 
 from gcl.images.masks import CLASSES
-from gcl.sources.quadrupeds import Animal, paint_animal, silhouette
-from gcl.sources.scenes import PALETTES, SUPERSAMPLING, compose_scene, draw_mask, draw_scene, paint_landscape
+from gcl.sources.drawn.quadrupeds import Animal, paint_animal, silhouette
+from gcl.sources.drawn.scenes import PALETTES, SUPERSAMPLING, compose_scene, draw_mask, draw_scene, paint_landscape
 
 SEED = 7
 SKY, HILLS, GROUND, ANIMAL = range(len(CLASSES))

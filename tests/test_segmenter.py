@@ -14,16 +14,16 @@ from torch import Generator, Tensor, nn
 
 from gcl.images.masks import ANIMAL, CLASSES, GROUND, SKY
 from gcl.images.pixels import to_signed
-from gcl.measures.overlap import intersection_over_union
+from gcl.measures.intersection_over_union import intersection_over_union
 from gcl.measures.segmenter import STRIDE, WEIGHTS, load_segmenter, segment
 from gcl.pretraining.segmenter import draw, paint_over, pretrain_segmenter
-from gcl.sources.scenes import draw_mask, draw_scene
+from gcl.sources.drawn.scenes import draw_mask, draw_scene
 
 SCENES = range(40)
 
 
 def overlaps(found: Tensor, masks: Tensor) -> np.ndarray:
-    """Intersection over union by class of two tensors of ids."""
+    """The intersection over union of two tensors of ids, per class."""
     return np.array(intersection_over_union([found.numpy()], [masks.numpy()], len(CLASSES)))
 
 
@@ -126,7 +126,7 @@ def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gcl.pretraining.segmenter.BATCH", 8)
     monkeypatch.setattr("gcl.pretraining.segmenter.SCENES", 12)
     monkeypatch.setattr("gcl.pretraining.segmenter.HELD_OUT_SCENES", 2)
-    # Threads draw the same and start at once.
+    # Threads draw the same scenes and start at once.
     monkeypatch.setattr("gcl.pretraining.segmenter.ProcessPoolExecutor", lambda workers, _: ThreadPoolExecutor(workers))
 
 

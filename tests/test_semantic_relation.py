@@ -16,13 +16,13 @@ def random_patches(*shape, **options):
 
 
 def at_angles(*degrees):
-    """Unit vectors (1, N, 2) of the plane, whose cosines are those of the differences."""
+    """Unit vectors (1, N, 2) of the plane at these angles; their cosines are those of the differences."""
     angles = torch.tensor(degrees, dtype=torch.float64).deg2rad()
     return torch.stack([angles.cos(), angles.sin()], dim=1).unsqueeze(0)
 
 
 def contrast_in_loops(outputs, inputs, temperature, hardness):
-    """The definition, weights being numbers that nothing can learn through."""
+    """The contrast by its definition; the weights are plain numbers, so that they get no gradient."""
     losses = []
     for image_outputs, image_inputs in zip(outputs, inputs, strict=True):
         for i, (query, match) in enumerate(zip(image_outputs, image_inputs, strict=True)):
@@ -37,7 +37,7 @@ def contrast_in_loops(outputs, inputs, temperature, hardness):
 
 
 def test_relations_of_two_patches():
-    """Orthogonal patches are themselves with e / (e + 1), equal ones are either with 1/2."""
+    """The softmax gives each of two orthogonal patches e / (e + 1) for itself, and each of two equal ones 1/2."""
     itself, other = math.e / (math.e + 1), 1 / (math.e + 1)
     mixture = (itself + 0.5) / 2, (other + 0.5) / 2
     expected = 0.5 * (
@@ -73,14 +73,14 @@ def test_equal_relations_differ_by_nothing_whichever_way_the_outputs_are_turned(
 
 
 def test_relations_with_nothing_in_common_differ_by_log_2_and_never_more():
-    """Long vectors make the distributions one-hot: both input patches resemble the second, outputs only themselves."""
+    """Long vectors make the distributions one-hot: both inputs resemble the second one, each output only itself."""
     inputs, outputs = torch.tensor([[[30.0, 0], [90, 0]]]), torch.tensor([[[90.0, 0], [0, 90]]])
     assert semantic_relation_consistency(outputs, inputs).item() == pytest.approx(math.log(2) / 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("hardness", [0.0, 1.0, 5.0])
 def test_contrast_of_three_patches(hardness):
-    """Cosines: 1/2 of the first two, -1 of the first and the last, -1/2 of the last two."""
+    """The cosine is 1/2 for the first two patches, -1 for the first and the last, and -1/2 for the last two."""
     patches, temperature = at_angles(0, 60, 180), 0.5
     losses = []
     for first, second in [(0.5, -1), (0.5, -0.5), (-1, -0.5)]:
@@ -92,7 +92,7 @@ def test_contrast_of_three_patches(hardness):
 
 
 def test_one_negative_weighs_all_there_is_to_weigh():
-    """The match is not among the negatives, so that orthogonal patches give 0 - 1/t at any hardness."""
+    """The match is not among the negatives, so orthogonal patches give 0 - 1/t at any hardness."""
     patches = at_angles(0, 90)
     assert hard_negative_contrast(patches, patches, 0.07, 3.0).item() == pytest.approx(-1 / 0.07, rel=1e-9)
 

@@ -11,7 +11,7 @@ from torch_fidelity import KEY_METRIC_FID, KEY_METRIC_KID_MEAN, calculate_metric
 
 from gcl.errors import UserError
 from gcl.images.pixels import to_signed
-from gcl.measures.judge import EXTRACTOR, judge_features, load_judge
+from gcl.measures.judge_network import EXTRACTOR, judge_features, load_judge
 from gcl.measures.measurement import Measurement
 from gcl.measures.set_distances import frechet_and_kernel
 from tests.noise import stacked, write_noise
@@ -60,7 +60,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def pooled(folders) -> list[np.ndarray]:
-    """The judge's vectors of either set, (80, 64) float64."""
+    """The judge's vectors for each of the two sets, (80, 64) float64."""
     judge = load_judge()
     with torch.no_grad():
         return [judge.pooled(to_signed(stacked(folder))).double().numpy() for folder in folders]
@@ -76,7 +76,7 @@ def test_frechet_and_kernel_distance_are_torch_fidelity_s(folders):
 def test_frechet_distance_is_the_closed_form(folders, pooled):
     means = [vectors.mean(axis=0) for vectors in pooled]
     first, second = (np.cov(vectors, rowvar=False) for vectors in pooled)
-    # The eigenvalues of the symmetric form stand firm where a dimension never varies.
+    # The eigenvalues of the symmetric form stay accurate when a dimension never varies.
     values, vectors = np.linalg.eigh(first)
     root = vectors * np.sqrt(values.clip(min=0)) @ vectors.T
     product = np.linalg.eigvalsh(root @ second @ root).clip(min=0)

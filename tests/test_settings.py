@@ -1,4 +1,4 @@
-"""All stages in one process, on settings beside the default: folders of photographs, no graph loss, other graphs."""
+"""All stages in one process with settings other than the default: photographs, no graph loss, other graphs."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def photographs(tmp_path, save_images):
 
 @pytest.fixture
 def experiment(settings, photographs, tmp_path, monkeypatch):
-    """Runs every stage on the photographs with ``changes``, and gives the project's folder."""
+    """Runs every stage on the photographs with ``changes`` and returns the project's folder."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     shutil.copy(empty_store(), tmp_path / "mlflow.db")
 
@@ -130,7 +130,7 @@ def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, monkey
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
 
     def runs() -> dict:
-        """What every run holds, by its name."""
+        """The contents of every run by its name."""
         experiment_id = client.get_experiment_by_name("photographs").experiment_id
         return {run.info.run_name: run.data for run in client.search_runs([experiment_id])}
 
@@ -141,7 +141,7 @@ def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, monkey
 
     monkeypatch.chdir(folder)
     ((name, before),) = runs().items()
-    # The other program's translations: the inputs themselves.
+    # The other program's translations are the inputs themselves.
     other = ["--translated", "data/prepared/testA", "--reports", "elsewhere"]
     assert "not logged to MLflow" in evaluate(*other)
     assert [data.metrics for data in runs().values()] == [before.metrics]
@@ -157,7 +157,7 @@ def test_only_the_stages_own_folders_log_to_the_trainings_run(experiment, monkey
 
 
 def test_every_command_reads_the_manifest_once(experiment, monkeypatch):
-    """Its contents come out of a pipe, which is gone when they are read."""
+    """Its contents come out of a pipe, which is gone once they are read."""
     folder = experiment({"ablate": {"seeds": 1, "variants": {"flat": {"pooling": False}}}})
     monkeypatch.chdir(folder)
     manifest = folder / PREPARED / "manifest.json"
@@ -197,7 +197,7 @@ def test_the_verdict_and_the_yardsticks_stand_beside_the_metrics(experiment, cap
 
 
 def test_hostile_names_of_files_show_in_the_report_as_they_are(experiment, photographs, capsys):
-    """In notes, warnings, skipped names and parameters: the page has no HTML but its own."""
+    """This holds for notes, warnings, skipped names and parameters: the page has no HTML but its own."""
     hostile = "<img src=x onerror=alert(1)> `|` [a](b) *c* _d_ ``"
     (photographs / "trainA" / f"{hostile} bad.png").write_bytes(b"no image")
     (photographs / "trainA" / f"note.{hostile}").touch()
@@ -224,7 +224,7 @@ def test_a_dead_tracking_server_is_told_once_and_stops_nothing(experiment, monke
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{unused.getsockname()[1]}")
         folder = experiment({})
     assert (folder / "reports/report.md").is_file()
-    assert capsys.readouterr().out.count("no MLflow tracking from here on") == 2  # once a stage that logs
+    assert capsys.readouterr().out.count("no MLflow tracking from here on") == 2  # once per stage that logs
 
 
 def test_a_folder_of_somebody_else_is_never_replaced(experiment, photographs, tmp_path):

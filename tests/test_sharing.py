@@ -1,6 +1,6 @@
-"""What DVC keeps can be pushed, pulled and brought back, also where the ablation was never run.
+"""What DVC keeps can be pushed, pulled and brought back, even if the ablation was never run.
 
-There DVC misses the outputs of stages that are in no dvc.lock, and wants to be told that this is meant.
+In that case DVC misses the outputs of stages that are not in dvc.lock, and has to be told that this is intended.
 """
 
 import pytest
@@ -13,7 +13,7 @@ NOT_RUN = ("variants", "ablate@", "compare")
 
 @pytest.fixture(scope="module")
 def storage(project, tmp_path_factory):
-    """A remote with what the reproduced project has."""
+    """A remote to which the reproduced project is pushed."""
     folder = tmp_path_factory.mktemp("storage")
     run(f"dvc remote add --local -d storage {folder} && dvc push -q", project)
     yield folder
@@ -22,7 +22,7 @@ def storage(project, tmp_path_factory):
 
 @pytest.fixture
 def reported(project, storage, tmp_path):
-    """A clone that knows the remote and whose last commit is that of somebody who ran `dvc repro report` alone."""
+    """A clone with the remote, whose last commit is by somebody who ran only `dvc repro report`."""
     clone = tmp_path / "clone"
     run(f"git clone -q {project} {clone}", tmp_path)
     run(f"git config user.email a@b.c && git config user.name me && dvc remote add --local -d storage {storage}", clone)
@@ -66,7 +66,7 @@ def test_after_the_ablation_plain_commands_do(project, storage, tmp_path):
 
 
 def test_dvcs_pages_need_no_network(project):
-    """The scripts of its curves stand in the page, in the versions that DVC itself would fetch."""
+    """The scripts for its curves are in the page, in the versions that DVC itself would fetch."""
     from dvc_render.vega import VegaRenderer
 
     page = (ROOT / ".dvc" / "plots.html").read_text(encoding="utf-8")

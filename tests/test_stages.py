@@ -1,8 +1,8 @@
-"""dvc.yaml: every stage depends on the code that it runs, with the weights and templates that lie beside it."""
+"""dvc.yaml: every stage depends on the code that it runs and on the weights and templates that lie beside it."""
 
 import pytest
 
-from pipeline.running.code import PACKAGES, code_of, stages
+from pipeline.running.code_that_counts import PACKAGES, code_of, stages
 from tests.imports import imported_by
 from tests.project import ROOT
 
@@ -16,7 +16,7 @@ WITHOUT_EFFECT = {
     "pipeline/console.py": "what is printed",
     "pipeline/params.py": "what it reads is in the stage's params",
     "pipeline/running/__init__.py": "a docstring",
-    "pipeline/running/code.py": "what it reads is what this test compares",
+    "pipeline/running/code_that_counts.py": "what it reads is what this test compares",
     "pipeline/running/devices.py": "what it reads is in the stage's params, and messages",
     "pipeline/running/progress.py": "what is printed",
     "pipeline/running/resuming.py": "what a killed training goes on from, bit for bit",
@@ -32,12 +32,12 @@ def counts(path: str) -> bool:
 
 
 def run_by(stage: str) -> set[str]:
-    """All code that a stage runs, by following imports from its module, and all other files beside that code."""
+    """All code that a stage runs, found by following imports, and the weights and templates beside that code."""
     found, waiting = set(), {ROOT / "pipeline" / "stages" / f"{stage}.py"}
     while waiting:
         file = waiting.pop()
         found.add(file)
-        # What only code without effect imports has none either.
+        # What is imported only by code without effect has no effect either.
         if counts(file.relative_to(ROOT).as_posix()):
             waiting |= imported_by(file) - found
     rooms = {file.parent for file in found} - {ROOT / package for package in PACKAGES}

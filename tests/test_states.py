@@ -1,4 +1,4 @@
-"""States of a training: whole, checked, two of them, and what goes on from one is bit for bit what was interrupted."""
+"""States of a training are whole and checked, two are kept, and a resumed training is bit for bit the same."""
 
 from pathlib import Path
 
@@ -150,14 +150,14 @@ def test_states_of_a_clone_lie_in_the_original_by_settings(tmp_path, monkeypatch
 
 
 def test_a_state_of_a_clone_counts_for_the_same_code_only(tmp_path, monkeypatch):
-    """Clones hold whatever version their experiment began with."""
+    """A clone holds whatever version its experiment began with."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     (tmp_path / "clone").mkdir()
     monkeypatch.chdir(tmp_path / "clone")
     code = tmp_path / "gcl" / "contrast"
     code.mkdir(parents=True)
     (tmp_path / "dvc.yaml").write_text("stages: {train: {deps: [data/prepared, gcl/contrast]}}")
-    monkeypatch.setattr("pipeline.running.code.ROOT", tmp_path)
+    monkeypatch.setattr("pipeline.running.code_that_counts.ROOT", tmp_path)
     folders = []
     for content in ("old", "new", "old"):
         (code / "losses.py").write_text(content)

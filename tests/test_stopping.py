@@ -1,4 +1,4 @@
-"""Signals, of the command line in real processes: what is saved, what is told and what is left."""
+"""Signals to the command line in real processes: what is saved, what is said and what is left."""
 
 import ast
 import os
@@ -28,7 +28,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def training(prepared, tmp_path):
-    """One that would take hours; it is killed at the end of the test."""
+    """A training that would take hours; it is killed at the end of the test."""
     training = Training(tmp_path / "training", prepared, steps=10**6)
     yield training
     for process in training.started:
@@ -125,13 +125,13 @@ def test_while_modules_are_imported_a_signal_ends_all_without_a_word(training, n
         process = training.start()
         time.sleep(wait)
         process.send_signal(number)
-        # Of the system, or on a fast machine already ours.
+        # The system's handlers answer or, on a fast machine, already ours.
         assert process.wait(PATIENCE) in (-number, 128 + number)
         assert "Traceback" not in log(training) and "Error" not in log(training)
 
 
 def test_every_command_stops_cleanly_once_its_imports_are_done():
-    """But those that leave nothing half-done."""
+    """The only exception is export, which leaves nothing half-done."""
     nodes = chain(*(ast.parse(file.read_text()).body for file in (ROOT / "pipeline/commands").glob("*.py")))
     commands = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.decorator_list]
     assert len(commands) > 10
@@ -143,7 +143,7 @@ def test_every_command_stops_cleanly_once_its_imports_are_done():
 
 @pytest.fixture
 def pythons_handlers():
-    """Whatever commands that other tests called in this process have set."""
+    """Python's own handlers, whatever the commands that other tests called in this process have set."""
     own = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in own.items()}
     yield

@@ -140,7 +140,7 @@ def test_a_server_that_hangs_is_waited_for_once(server, identity, tmp_path, caps
     assert "timed out" in warning
     with pytest.raises(UserError, match="try again"):
         sync_tracking()
-    server.go_on()  # and reads what nobody waits for any more
+    server.go_on()  # it then reads requests that nobody waits for any more
     sync_tracking()
     (stored,) = server.runs(identity)
     has_everything(server, stored, [1, 2, 3])
@@ -251,7 +251,7 @@ def test_a_killed_run_goes_on_where_it_stopped(server, identity, tmp_path, capsy
     with tracked(identity, SavedRun(journal.name, None)) as run:
         assert run.last_step("loss") == 2 and run.last_step("unknown") == 0
         log_everything(run, tmp_path, [3])
-        # It may be there already: the kill may have come between it and the rest of its step.
+        # The image may be there already, since the kill may have come between it and the rest of its step.
         run.log_image(PIXELS, "samples", 2)
     (stored,) = server.runs(identity)
     assert stored.info.status == "FINISHED" and stored.info.run_id == run.run_id

@@ -215,7 +215,7 @@ def test_a_run_that_was_made_although_the_answer_got_lost_is_found(root, capsys,
 
 
 def test_a_point_that_comes_twice_is_one_point(root):
-    """What bringing in relies on."""
+    """Bringing in journals relies on this."""
     store, moment = Store(), {"kind": "metrics", "time": 1000, "step": 1}
     run_id = store.begin({"time": 1, "key": "a" * 32, "run_id": None, **IDENTITY})
     for value in (0.5, 0.5, float("nan"), float("nan")):
@@ -232,7 +232,7 @@ def test_a_run_that_goes_on_is_not_brought_in(root, capsys):
 
 
 def test_a_damaged_journal_is_left_as_it_is(root, capsys):
-    """A person may mend it; what a later stage tells goes to the store alone."""
+    """A person may repair it; what a later stage logs goes to the store alone."""
     folder = pending_folder() / ("a" * 32)
     folder.mkdir(parents=True)
     (folder / "events.jsonl").write_text("garbage\n")

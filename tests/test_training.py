@@ -6,14 +6,14 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from gcl.contrast.contrasts import GraphContrast
+from gcl.contrast.feature_contrasts import GraphContrast
 from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.errors import UserError
 from gcl.images.batches import UnpairedImages
 from gcl.images.decoding import list_images
-from gcl.networks.discriminator import Discriminator
 from gcl.networks.encoders import load_encoder
 from gcl.networks.generator import Generator
+from gcl.networks.patch_discriminator import Discriminator
 from gcl.training.gan_losses import discriminator_loss, generator_loss
 from gcl.training.loop import train
 from gcl.training.trainer import Trainer

@@ -1,4 +1,4 @@
-"""Turning any number is seen by DVC: its cache of earlier runs is asked for another one by the stages that read it."""
+"""DVC sees it when a parameter is turned: the stages that read it ask its cache of earlier runs for another run."""
 
 import json
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def turned(value: Any) -> Any:
 
 @pytest.fixture
 def turn(project):
-    """turn(key, change) writes params.yaml with that key changed, turned(value) by default; it is put back after."""
+    """turn(key, change) changes the key in params.yaml, by default to turned(value); it is restored at the end."""
     file = project / "params.yaml"
     before = file.read_bytes()
 
@@ -54,7 +54,7 @@ def turn(project):
 
 
 def readers(key: str) -> set[str]:
-    """The stages that name the key, or a section that it is in, in dvc.yaml."""
+    """The stages that name the key, or a section that contains it, in dvc.yaml."""
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
     return {
         name
@@ -66,7 +66,7 @@ def readers(key: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def asked_for(project):
-    """asked_for() is what DVC asks its cache of earlier runs for, by the stages that have parameters."""
+    """asked_for() is what DVC asks its cache of earlier runs for, by stage; only stages with parameters count."""
     with Repo(str(project)) as repo:
         stages = {stage.name: stage for stage in repo.index.stages if stage.params}
         for stage in stages.values():

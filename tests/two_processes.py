@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gcl.images.prepared import Prepared
-from gcl.training.building import build_trainer, training_pairs
+from gcl.training.from_params import build_trainer, training_pairs
 from gcl.training.loop import train
 from pipeline.params import parse_params, read_mapping
 from tests.project import ROOT, TINY
@@ -17,7 +17,7 @@ STEPS = 20
 
 
 def learn(prepared: Path, devices: int, batch_size: int) -> dict[str, Tensor]:
-    """All weights after 20 steps in float64: in float32, Adam soon enlarges the rounding by which sums differ."""
+    """All weights after 20 steps in float64; in float32, Adam soon enlarges the rounding by which sums differ."""
     sections = read_mapping(ROOT / "params.yaml")
     for section, values in TINY.items():
         sections[section].update(values)

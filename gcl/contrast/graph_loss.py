@@ -5,14 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gcl.contrast.adjacency import ADJACENCIES
 from gcl.contrast.convolutions import build_convolution
-from gcl.contrast.derivatives import normalise
-from gcl.contrast.graph import ADJACENCIES, topk
+from gcl.contrast.fast.derivatives import normalise
+from gcl.contrast.fast.products import linear
+from gcl.contrast.fast.stacked_linear import StackedLinear
 from gcl.contrast.graph_pair import GraphPair
 from gcl.contrast.patch_graph import PatchGraph, split_by_layer
 from gcl.contrast.patches import choose_patches, gather_patches
-from gcl.contrast.products import linear
-from gcl.contrast.stacked_linear import StackedLinear
+from gcl.contrast.pooling import topk
 
 
 class GraphContrastiveLoss(nn.Module):
@@ -36,7 +37,7 @@ class GraphContrastiveLoss(nn.Module):
         embedding: D, channels of a node.
         hops: K, hops of the unpooled graph's convolution.
         threshold: cosine similarity above which two nodes are connected, in [-1, 1].
-        adjacency: one of :data:`gcl.contrast.graph.ADJACENCIES`: ``shared``, ``separate`` or ``identity``.
+        adjacency: one of :data:`gcl.contrast.adjacency.ADJACENCIES`: ``shared``, ``separate`` or ``identity``.
         keep: the share of all nodes kept by the first pooling level; each further level keeps half as many as the last.
         level_weights: ``w_0`` and one weight per pooling level; ``[1]`` switches pooling off.
         temperature: the temperature of InfoNCE.

@@ -8,9 +8,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from gcl.contrast.derivatives import normalise, symmetric_cross_entropy
-from gcl.contrast.graph import pool, two_hop_adjacency
-from gcl.contrast.products import batched_product
+from gcl.contrast.adjacency import two_hop_adjacency
+from gcl.contrast.fast.derivatives import normalise, symmetric_cross_entropy
+from gcl.contrast.fast.products import batched_product
+from gcl.contrast.pooling import pool
 
 
 def info_nce(inputs: Tensor, outputs: Tensor, temperature: float) -> Tensor:

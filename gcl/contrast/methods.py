@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from gcl.config import CutConfig, GraphConfig, Params, SrcConfig
 from gcl.contrast.convolutions import check_convolution
 from gcl.errors import UserError
+from gcl.networks.architectures import last_generator_layer
 from gcl.networks.encoders import check_encoder
-from gcl.networks.plans import last_generator_layer
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from gcl.contrast.contrasts import GraphContrast, PatchContrast
+    from gcl.contrast.feature_contrasts import GraphContrast, PatchContrast
     from gcl.contrast.graph_loss import GraphContrastiveLoss
     from gcl.networks.generator import Generator
 
@@ -60,7 +60,7 @@ def build_graph_loss(config: GraphConfig, channels: Sequence[int]) -> GraphContr
 
 
 def _build_graph_contrast(params: Params, _: Generator) -> GraphContrast:
-    from gcl.contrast.contrasts import GraphContrast
+    from gcl.contrast.feature_contrasts import GraphContrast
     from gcl.networks.encoders import load_encoder
 
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
@@ -95,7 +95,7 @@ def _on_own_features(
     """Builds a contrast on the features of the generator's own layers."""
     import torch
 
-    from gcl.contrast.contrasts import PatchContrast
+    from gcl.contrast.feature_contrasts import PatchContrast
 
     encode = partial(generator.encode, layers=config.layers)
     smallest = torch.zeros(1, 3, 4 * generator.stride, 4 * generator.stride)

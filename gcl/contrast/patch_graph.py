@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gcl.contrast.graph import density
+from gcl.contrast.adjacency import density
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -3,6 +3,8 @@
 A class is suitable if it can be built from the numbers of channels going in and coming out, and needs nothing but nodes
 and edges, with or without edge weights. The names of its parameters determine its arguments; a tiny graph then shows
 whether it works.
+
+Classes that always normalise the edge weights, such as SGConv, ChebConv and ARMAConv, normalise S once more.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import conv
 from torch_geometric.utils import dense_to_sparse
 
-from gcl.contrast.graph import propagation_matrix
+from gcl.contrast.adjacency import propagation_matrix
 from gcl.errors import UserError
 
 Edges = tuple[Tensor, Tensor]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gcl.contrast.derivatives import propagate
-from gcl.contrast.graph import propagation_matrix
-from gcl.contrast.products import linear
-from gcl.contrast.stacked_linear import StackedLinear
+from gcl.contrast.adjacency import propagation_matrix
+from gcl.contrast.fast.derivatives import propagate
+from gcl.contrast.fast.products import linear
+from gcl.contrast.fast.stacked_linear import StackedLinear
 
 
 class TAGConvolution(StackedLinear):

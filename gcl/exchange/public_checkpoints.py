@@ -13,9 +13,9 @@ from torch import Tensor
 
 from gcl.errors import UserError
 from gcl.files import replaced_folder, sha256
-from gcl.networks.checkpoints import build_generator, empty_generator, save_generator
 from gcl.networks.generator import Generator
 from gcl.networks.layers import BlurUpsample
+from gcl.networks.model_folder import build_generator, empty_generator, save_generator
 from gcl.networks.weight_checks import State, differences, generator_arguments, not_finite, shortened
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from gcl.images.decoding import SUFFIXES
-from gcl.images.notes import some
+from gcl.images.file_lists import some
 
 HEIC_SUFFIXES = {".heic", ".heif"}
 """The suffixes of photographs taken with many phones."""

@@ -8,12 +8,12 @@ import pandas as pd
 
 from gcl.config import EvaluateConfig
 from gcl.images.prepared import Prepared
-from gcl.measures.context import Context
-from gcl.measures.digits import rounded
-from gcl.measures.matching import check_translations
+from gcl.measures.check_translations import check_translations
+from gcl.measures.evaluation_context import Context
+from gcl.measures.evaluation_rows import Row
 from gcl.measures.measurement import Measurement
 from gcl.measures.metrics import METRICS, Metric
-from gcl.measures.rows import Row
+from gcl.measures.rounding import rounded
 
 
 @dataclass(frozen=True)

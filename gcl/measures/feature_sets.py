@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gcl.config import EvaluateConfig
 from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures
-from gcl.measures.judge import judge_distance, judge_features
+from gcl.measures.judge_network import judge_distance, judge_features
 from gcl.measures.published_extractors import alexnet_distance, inception_features
 
 

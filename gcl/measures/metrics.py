@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from gcl.images.manifest import Manifest
-from gcl.measures.context import Context
+from gcl.measures.evaluation_context import Context
 from gcl.measures.feature_sets import FeatureSet
 from gcl.measures.measurement import Measurement
 from gcl.measures.pair_distances import lpips_distances, peak_signal_to_noise, structural_similarity

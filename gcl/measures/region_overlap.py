@@ -13,8 +13,8 @@ from gcl.files import digest
 from gcl.images.decoding import list_images
 from gcl.images.masks import CLASSES
 from gcl.images.pixels import to_signed, to_tensor
+from gcl.measures.intersection_over_union import intersection_over_union, mean_over_present
 from gcl.measures.measurement import Measurement
-from gcl.measures.overlap import intersection_over_union, mean_over_present
 from gcl.measures.segmenter import WEIGHTS, load_segmenter, segment
 
 

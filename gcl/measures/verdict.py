@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from gcl.measures.digits import shown
-from gcl.measures.rows import Row
+from gcl.measures.evaluation_rows import Row
+from gcl.measures.rounding import shown
 
 WORSE, BETTER, MIXED, SAME = "worse", "better", "mixed", "no different"
 

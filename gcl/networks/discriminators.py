@@ -27,7 +27,7 @@ class DiscriminatorKind:
 
 
 def _patch(config: DiscriminatorConfig) -> nn.Module:
-    from gcl.networks.discriminator import Discriminator
+    from gcl.networks.patch_discriminator import Discriminator
 
     return Discriminator(config.channels, config.layers, config.spectral_norm)
 

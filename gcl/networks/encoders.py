@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gcl.networks.plans import SMALL, VGG16, EncoderError
+from gcl.networks.architectures import SMALL, VGG16, EncoderError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gcl.networks.plans import EncoderError, Plan
+from gcl.networks.architectures import EncoderError, Plan
 from gcl.networks.weight_checks import entry_differences, not_finite
 
 

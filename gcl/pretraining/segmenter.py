@@ -22,9 +22,9 @@ from torch.nn import functional
 from gcl.files import write_json, write_whole
 from gcl.images.masks import ANIMAL, CLASSES, GROUND
 from gcl.images.pixels import to_signed
-from gcl.measures.overlap import intersection_over_union, mean_over_present
+from gcl.measures.intersection_over_union import intersection_over_union, mean_over_present
 from gcl.measures.segmenter import WIDTHS, Segmenter, segment
-from gcl.sources.scenes import draw_mask, draw_scene
+from gcl.sources.drawn.scenes import draw_mask, draw_scene
 
 SEED = 977
 STEPS = 300

@@ -19,11 +19,11 @@ from PIL import Image
 from gcl.config import DataConfig
 from gcl.errors import UserError
 from gcl.images.decoding import SUFFIXES, BadImageError, decode, save_png
+from gcl.images.file_lists import by_remark, readable, some
 from gcl.images.finding import find_images, passed_over
 from gcl.images.manifest import SPLITS, Entry, Manifest, Skipped, describe, uneven_sizes
-from gcl.images.notes import by_remark, readable, some
 from gcl.images.prepared import Prepared
-from gcl.sources.parallel import in_parallel
+from gcl.parallel import in_parallel
 
 EXPECTED_TREE = """expected:
   {path}/

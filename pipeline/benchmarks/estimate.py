@@ -17,17 +17,17 @@ from gcl.images.manifest import SPLITS
 from gcl.images.prepared import Prepared
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_folder
+from gcl.sources.drawn.scenes import draw_scene
 from gcl.sources.folder import held_back
-from gcl.sources.scenes import draw_scene
-from gcl.training.building import build_trainer, training_pairs
+from gcl.training.from_params import build_trainer, training_pairs
 from gcl.training.loop import train
 from pipeline.benchmarks.evaluation import evaluation_time
 from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.startup import import_seconds
 from pipeline.benchmarks.timing import interleaved, wait_for
-from pipeline.running.code import stages
+from pipeline.running.code_that_counts import stages
 from pipeline.running.devices import fabric_on_one_device, make_fabric
-from pipeline.variants import seeds_of, variant_of
+from pipeline.variant_params import seeds_of, variant_of
 
 IMAGES = 4
 """The number of images drawn per domain."""

@@ -10,12 +10,12 @@ from ruamel.yaml import YAML
 
 from gcl.config import Params, TrainConfig
 from gcl.images.prepared import Prepared
-from gcl.networks.checkpoints import save_weights
-from gcl.networks.plans import VGG16
+from gcl.networks.architectures import VGG16
+from gcl.networks.model_folder import save_weights
 from gcl.networks.vgg import Encoder
 from pipeline.console import console
 from pipeline.params import parse_params
-from pipeline.presets import PUBLISHED
+from pipeline.presets.apply import PUBLISHED
 from pipeline.stages.prepare import prepare
 
 

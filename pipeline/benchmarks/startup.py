@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from pipeline.benchmarks.timing import interleaved, seconds_of
-from pipeline.running.code import stages
+from pipeline.running.code_that_counts import stages
 
 BUDGET = 10.0
 """The seconds of rounds to measure."""

@@ -8,7 +8,7 @@ from gcl.config import Params
 from gcl.contrast.methods import method_of
 from gcl.images.batches import batches
 from gcl.images.prepared import Prepared
-from gcl.training.building import build_trainer, training_pairs
+from gcl.training.from_params import build_trainer, training_pairs
 from pipeline.benchmarks.convolutions import bare, record_convolutions
 from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.step_parts import StepParts

@@ -73,7 +73,7 @@ class StepParts:
         torch.autograd.backward(features, self.feature_gradients)
 
     def contrast_loss(self) -> list[Tensor]:
-        """The contrast's loss, backward to its layers and the translations' features, whose gradients it returns."""
+        """Runs the contrast's loss and its backward pass; returns the gradients of the translations' features."""
         self.trainer.optimizers["contrast"].zero_grad()
         features = [layer.detach().requires_grad_() for layer in self.features]
         with self.fabric.autocast():

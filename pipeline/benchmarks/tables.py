@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from gcl.measures.digits import UNKNOWN, shown
+from gcl.measures.rounding import UNKNOWN, shown
 from pipeline.benchmarks.estimate import StageTime, total
 from pipeline.benchmarks.graph_loss import DENSE, SPARSE
 

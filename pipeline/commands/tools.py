@@ -41,7 +41,7 @@ def preset(
     params_file: ParamsFile = PARAMS,
 ):
     """Apply a preset, such as the published setting, to params.yaml; its comments are kept."""
-    from pipeline.presets import apply_preset, list_presets
+    from pipeline.presets.apply import apply_preset, list_presets
 
     stop_cleanly()
     list_presets() if name is None else apply_preset(name, params_file)
@@ -79,7 +79,7 @@ def import_checkpoint(
 def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .onnx.")], model: ModelFolder = MODEL):
     """Export a model to ONNX, for any number and size of images, checked against the original."""
     from gcl.exchange.onnx_export import export_onnx
-    from gcl.networks.checkpoints import load_generator
+    from gcl.networks.model_folder import load_generator
     from pipeline.console import announce
 
     # stop_cleanly() is not called: torch imports a lot in the middle of an export, where an exception would end in a
@@ -125,7 +125,7 @@ def pretrain_encoder(
     """Train a bundled network again from scratch, which takes minutes on a CPU."""
     import torch
 
-    from gcl.pretraining.feature_networks import pretrain
+    from gcl.pretraining.encoder_and_judge import pretrain
     from gcl.pretraining.segmenter import pretrain_segmenter
 
     stop_cleanly()

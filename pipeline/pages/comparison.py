@@ -10,11 +10,11 @@ import pandas as pd
 
 from gcl.config import MAIN, Params
 from gcl.errors import UserError
-from gcl.measures.rows import Row, check_rows
+from gcl.measures.evaluation_rows import Row, check_rows
 from gcl.measures.statistics import Estimate
 from gcl.measures.verdict import WORSE, Verdict, gain, is_judged, verdict_on
 from pipeline.running.run_folder import RunFolder, seed_folder
-from pipeline.variants import seeds_of
+from pipeline.variant_params import seeds_of
 
 Runs = Mapping[str, Sequence[RunFolder]]
 """One run per seed for every variant, the main setting first."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gcl.measures.digits import shown
+from gcl.measures.rounding import shown
 
 
 def render(template: str, **values: Any) -> str:

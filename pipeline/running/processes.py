@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from gcl.config import Params, TrainConfig
 from gcl.errors import UserError
 from gcl.images.prepared import Prepared
-from gcl.training.building import build_trainer, training_pairs
+from gcl.training.from_params import build_trainer, training_pairs
 from gcl.training.loop import Record, train
 from gcl.training.trainer import Trainer
 from pipeline.running.devices import launch, make_fabric

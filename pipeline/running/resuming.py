@@ -13,7 +13,7 @@ from gcl.files import write_json
 from gcl.training.states import State, newest_state, save_state
 from pipeline.console import announce
 from pipeline.params import flatten, repository_root
-from pipeline.running.code import code_digest
+from pipeline.running.code_that_counts import code_digest
 
 FORMAT = 4
 """The version of a state's contents, including the names of weights; a state of another version is not used."""

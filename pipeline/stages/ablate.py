@@ -14,12 +14,12 @@ from gcl.files import replaced_folder
 from gcl.images.prepared import Prepared
 from gcl.locks import only_writer
 from pipeline.console import announce
-from pipeline.running.code import code_digest
+from pipeline.running.code_that_counts import code_digest
 from pipeline.running.run_folder import RunFolder, seed_folder
 from pipeline.stages.evaluate import run_evaluation
 from pipeline.stages.train import run_training
 from pipeline.stages.translate import translate
-from pipeline.variants import seeds_of, variant_of, with_seed
+from pipeline.variant_params import seeds_of, variant_of, with_seed
 
 FINGERPRINT = "fingerprint"
 """The name of the file, in a finished seed's folder, with the fingerprint of what the seed was made from."""

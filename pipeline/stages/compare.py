@@ -13,8 +13,8 @@ from gcl.config import MAIN, Params
 from gcl.files import replaced_folder, write_json, write_whole
 from gcl.images.manifest import Manifest
 from gcl.images.prepared import Prepared
-from gcl.measures.digits import UNKNOWN, rounded, shown
-from gcl.measures.rows import SIDES, YARDSTICKS
+from gcl.measures.evaluation_rows import SIDES, YARDSTICKS
+from gcl.measures.rounding import UNKNOWN, rounded, shown
 from gcl.measures.statistics import RESAMPLES, Estimate, bootstrap_interval, chance_apart
 from gcl.measures.verdict import MIXED, WORSE, Verdict
 from gcl.training.gan_losses import SATURATED
@@ -23,7 +23,7 @@ from pipeline.pages.comparison import ComparedMetric, Comparison, Runs, find_run
 from pipeline.pages.figures import Panel, draw_metrics, draw_samples
 from pipeline.pages.rendering import code, render, text
 from pipeline.running.run_folder import RunFolder
-from pipeline.variants import seeds
+from pipeline.variant_params import seeds
 
 IMAGES = 6
 """The number of test images whose translations by all variants are shown."""

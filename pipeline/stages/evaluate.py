@@ -5,9 +5,9 @@ from typing import Any
 
 from gcl.config import MAIN, Params
 from gcl.images.prepared import Prepared
-from gcl.measures.digits import shown
 from gcl.measures.evaluation import evaluate, per_image
-from gcl.measures.rows import SIDES, Row, yardsticks
+from gcl.measures.evaluation_rows import SIDES, Row, yardsticks
+from gcl.measures.rounding import shown
 from gcl.measures.verdict import verdict_on
 from pipeline.console import announce
 from pipeline.params import flatten

@@ -12,12 +12,12 @@ from gcl.files import replaced_folder
 from gcl.images.decoding import BadImageError, save_png
 from gcl.images.manifest import SPLITS, Entry, Manifest, describe
 from gcl.images.prepared import Prepared
+from gcl.parallel import in_parallel
 from gcl.sources.archives import unpack
 from gcl.sources.downloads import fetch
+from gcl.sources.drawn.scenes import draw_mask, draw_scene
 from gcl.sources.folder import import_folder
-from gcl.sources.parallel import in_parallel
 from gcl.sources.public_datasets import DATASETS
-from gcl.sources.scenes import draw_mask, draw_scene
 from pipeline.console import announce, level_bar, progress_bar
 from pipeline.params import repository_root
 

@@ -14,10 +14,10 @@ from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
 from gcl.images.pixels import to_signed, to_tensor
 from gcl.images.prepared import Prepared
-from gcl.measures.rows import SIDES, check_rows
+from gcl.measures.evaluation_rows import SIDES, check_rows
 from gcl.measures.verdict import verdict_on
-from gcl.networks.checkpoints import load_weights, read_description
 from gcl.networks.encoders import load_encoder
+from gcl.networks.model_folder import load_weights, read_description
 from gcl.training.gan_losses import SATURATED
 from pipeline.console import announce
 from pipeline.pages.figures import draw_curves, draw_graph, draw_samples

@@ -19,7 +19,7 @@ from gcl.files import digest, replaced_folder
 from gcl.images.manifest import Manifest
 from gcl.images.prepared import Prepared
 from gcl.locks import only_writer
-from gcl.networks.checkpoints import save_generator, save_weights
+from gcl.networks.model_folder import save_generator, save_weights
 from gcl.training.loop import Record
 from gcl.training.states import State
 from gcl.training.trainer import Trainer
@@ -28,7 +28,7 @@ from pipeline.running.processes import begin_training
 from pipeline.running.progress import with_progress
 from pipeline.running.resuming import Unfinished
 from pipeline.running.run_folder import RunFolder, SavedRun
-from pipeline.running.samples import Samples, sample_grid, sample_images
+from pipeline.running.sample_grids import Samples, sample_grid, sample_images
 from pipeline.running.stopping import stopping_between_steps
 from pipeline.tracking.run import TrackedRun, run_identity, tracked
 

@@ -12,11 +12,11 @@ from gcl.config import Precision
 from gcl.errors import UserError
 from gcl.files import MARKER, replaced_folder
 from gcl.images.decoding import SUFFIXES
+from gcl.images.file_lists import by_remark, readable
 from gcl.images.finding import find_images, passed_over
-from gcl.images.notes import by_remark, readable
-from gcl.networks.checkpoints import load_generator, read_description
 from gcl.networks.generator import Generator
 from gcl.networks.inference import NotFiniteError, Translation, translate_file, translate_folder, translated_names
+from gcl.networks.model_folder import load_generator, read_description
 from pipeline.console import announce, progress_bar
 from pipeline.running.devices import fabric_on_one_device
 

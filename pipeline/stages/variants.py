@@ -10,7 +10,7 @@ from gcl.config import Params
 from gcl.contrast.methods import read_by_training
 from gcl.files import replaced_folder, write_json
 from pipeline.console import announce
-from pipeline.variants import seeds, variant_of
+from pipeline.variant_params import seeds, variant_of
 
 
 def write_variants(params: Params, target: Path) -> None:

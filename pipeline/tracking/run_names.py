@@ -13,7 +13,7 @@ from gcl.config import MAIN, Params
 from gcl.contrast.methods import read_by_training
 from gcl.errors import UserError
 from pipeline.params import flatten, parse_params, repository_root
-from pipeline.variants import variant_of, with_seed
+from pipeline.variant_params import variant_of, with_seed
 
 PARAMS = "params.yaml"
 

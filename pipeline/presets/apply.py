@@ -11,7 +11,7 @@ from gcl.sources.public_datasets import DATASETS
 from pipeline.console import announce
 from pipeline.params import parse_params, read_params
 
-PUBLISHED = Path(__file__).parent / "presets" / "published.yaml"
+PUBLISHED = Path(__file__).parent / "published.yaml"
 NULL = "tag:yaml.org,2002:null"
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gcl.images.masks import ANIMAL, CLASSES, GROUND, HILLS, SKY
-from gcl.sources.anatomy import Pose, extent
-from gcl.sources.quadrupeds import COATS, Animal, Array, Domain, mix, paint_animal, silhouette, smoothstep
+from gcl.sources.drawn.anatomy import Pose, extent
+from gcl.sources.drawn.quadrupeds import COATS, Animal, Array, Domain, mix, paint_animal, silhouette, smoothstep
 
 SUPERSAMPLING = 4
 MARGIN = 0.03

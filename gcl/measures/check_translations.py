@@ -7,8 +7,8 @@ from PIL import Image
 
 from gcl.errors import UserError
 from gcl.images.decoding import FORMATS, list_images
+from gcl.images.file_lists import some
 from gcl.images.manifest import Entry
-from gcl.images.notes import some
 
 OTHERS_SUFFIXES = ("_fake_B", "_fake")
 """What CycleGAN, CUT and pix2pix append to an input's name."""

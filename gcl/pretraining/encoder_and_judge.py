@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.optim.lr_scheduler import LambdaLR
 
 from gcl.files import write_json, write_whole
-from gcl.networks.plans import JUDGE, SMALL, Plan
+from gcl.networks.architectures import JUDGE, SMALL, Plan
 from gcl.networks.vgg import layers_of
 from gcl.pretraining.textures import SHAPES, SURFACE, UNDEFINED, draw_batch
 

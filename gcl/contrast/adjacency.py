@@ -1,4 +1,4 @@
-"""Patch graphs as batched dense algebra: adjacency, propagation matrix, shared top-k pooling.
+"""The edges of patch graphs, dense and in batches: how the adjacency is chosen, normalised and pooled.
 
 A batch holds one graph per image, ``(B, N, N)``; nodes of different images are never connected. Each encoder layer has
 its own weights, but the graphs of several layers follow each other in one batch: those of layer 0, of layer 1, ...
@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gcl.contrast.fast.products import batched_product
 from gcl.contrast.patches import rows_at
-from gcl.contrast.products import batched_product
 
 
 def similarity_adjacency(embeddings: Tensor, threshold: float) -> Tensor:
@@ -70,23 +70,6 @@ def propagation_matrix(adjacency: Tensor) -> Tensor:
     matrix = (scale.unsqueeze(-1) * adjacency).mul_(scale.unsqueeze(-2))
     matrix.diagonal(dim1=-2, dim2=-1).add_(scale.square())
     return matrix
-
-
-def topk(input_nodes: Tensor, weights: Tensor, biases: Tensor, keep: int) -> tuple[Tensor, Tensor]:
-    """Returns the scores and the ids (L*B, k) of the ``keep`` = k best nodes of each input's graph, best first.
-
-    ``input_nodes`` are (L*B, N, D): B graphs for each of L linear layers with ``weights`` (L, 1, D) and ``biases``
-    (L, 1). The sigmoid of the layer's output is a node's score.
-    """
-    # The weights are multiplied by the nodes, not the nodes by the weights, which halves the time of the gradient.
-    rows = input_nodes.unflatten(0, (len(weights), -1)).flatten(1, 2)  # (L*B, N, D) -> (L, B*N, D)
-    logits = torch.baddbmm(biases.unsqueeze(1), weights, rows.mT).view(input_nodes.shape[:2])  # (L, 1, B*N) -> (L*B, N)
-    return logits.sigmoid().topk(keep, dim=1)
-
-
-def pool(nodes: Tensor, scores: Tensor, kept: Tensor) -> Tensor:
-    """Those of ``nodes`` (B, N, D) at the ids ``kept`` (B, k), each multiplied by its score: (B, k, D)."""
-    return rows_at(nodes, kept) * scores.unsqueeze(-1)
 
 
 def two_hop_adjacency(adjacency: Tensor, kept: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch_fidelity import register_feature_extractor
 
 from gcl.files import digest
 from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures, distance_over_layers, extractor_class
-from gcl.networks.plans import JUDGE
+from gcl.networks.architectures import JUDGE
 from gcl.networks.vgg import Encoder
 
 WEIGHTS = Path(__file__).parent / "weights" / "judge.safetensors"

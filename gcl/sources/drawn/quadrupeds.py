@@ -12,7 +12,18 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from gcl.sources.anatomy import Joint, Part, Pose, body, bristly_mane, extent, falling_mane, far_side, on_head, tail
+from gcl.sources.drawn.anatomy import (
+    Joint,
+    Part,
+    Pose,
+    body,
+    bristly_mane,
+    extent,
+    falling_mane,
+    far_side,
+    on_head,
+    tail,
+)
 
 Domain = Literal["A", "B"]
 Array = np.ndarray

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gcl.contrast.products import batched_product
+from gcl.contrast.fast.products import batched_product
 
 SHORTEST = 1e-12
 """The smallest length that vectors are divided by, as in :func:`torch.nn.functional.normalize`."""

@@ -1,136 +1,32 @@
-"""Saving, loading and translating: any size, the same stems, clear errors."""
+"""The translate stage and its command: folders, single images and notes; no file of somebody else is replaced."""
 
-import json
-
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from gcl.errors import UserError
-from gcl.images.decoding import list_images
 from gcl.images.finding import find_images
-from gcl.images.pixels import to_pixels, to_signed, to_tensor
-from gcl.networks import inference as translation
-from gcl.networks.checkpoints import load_generator, save_generator
-from gcl.networks.generator import Generator
-from gcl.networks.inference import translate_folder, translate_image
+from gcl.images.pixels import to_tensor
+from gcl.networks import inference
+from gcl.networks.model_folder import save_generator
 from pipeline.cli import app
 from pipeline.stages.translate import translate
-
-ARGUMENTS = {"channels": 4, "blocks": 1, "downsamplings": 2, "resampling": "resize"}
+from tests.models import SIZES, save_model, small_generator
 
 
 @pytest.fixture
 def generator():
-    torch.manual_seed(0)
-    network = Generator(**ARGUMENTS)
-    # The published initialisation is so small that every output would be gray.
-    torch.nn.init.normal_(network.model[-2].weight, std=0.5)
-    return network.eval()
+    return small_generator()
 
 
 @pytest.fixture
 def model(tmp_path, generator):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    save_generator(folder, generator, {"generator": ARGUMENTS})
-    return folder
-
-
-def test_a_saved_model_translates_alike(generator, model):
-    images = torch.rand(2, 3, 16, 24) * 2 - 1
-    assert torch.equal(translate_image(load_generator(str(model)), images), translate_image(generator, images))
-    assert sorted(path.name for path in model.iterdir()) == ["generator.safetensors", "model.json"]
-
-
-@pytest.mark.parametrize("size", [(16, 16), (17, 23), (5, 64), (31, 8), (1, 1), (2, 300)])
-def test_any_size_comes_back_as_it_was(generator, size):
-    images = torch.rand(1, 3, *size) * 2 - 1
-    translated = translate_image(generator, images)
-    assert translated.shape == images.shape
-    assert not translated.requires_grad
-
-
-def test_padding_leaves_multiples_of_the_stride_alone(generator):
-    images = torch.rand(1, 3, 16, 20) * 2 - 1
-    with torch.no_grad():
-        assert torch.equal(translate_image(generator, images), generator(images))
-
-
-def test_a_folder_becomes_png_of_the_same_stems(tmp_path, generator, save_images):
-    save_images(tmp_path / "in", 3, size=(21, 18), suffix=".bmp")
-    (tmp_path / "out").mkdir()
-    translations = translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu"))
-    written = [translation.path for translation in translations]
-    assert [path.name for path in written] == ["image_0.png", "image_1.png", "image_2.png"]
-    assert sorted((tmp_path / "out").iterdir()) == written
-    source = to_signed(to_tensor(list_images(tmp_path / "in")[1])).unsqueeze(0)
-    expected = to_pixels(translate_image(generator, source))[0].permute(1, 2, 0).numpy()
-    assert np.array_equal(np.asarray(Image.open(written[1])), expected)
-    assert expected.std() > 1
-
-
-def test_large_images_among_small_ones_come_in_order_and_alike(tmp_path, generator, save_images, monkeypatch):
-    monkeypatch.setattr(translation, "LARGE_IMAGE", 40 * 40)
-    for name, size in {"a": (20, 16), "b": (40, 40), "c": (24, 24), "d": (60, 44)}.items():
-        save_images(tmp_path / "in" / name, 1, size=size)
-    translations = translate_folder(generator, tmp_path / "in", tmp_path / "out", torch.device("cpu"))
-    written = [translation.path for translation in translations]
-    assert [path.parent.name for path in written] == ["a", "b", "c", "d"]
-    for path in written:
-        name = path.parent.name
-        translation.translate_file(generator, tmp_path / f"in/{name}/image_0.png", tmp_path / name, torch.device("cpu"))
-        assert path.read_bytes() == (tmp_path / name).read_bytes()
-
-
-def test_nothing_to_translate_is_told_with_what_there_is(tmp_path, generator):
-    (tmp_path / "photo.heic").write_bytes(b"x")
-    (tmp_path / "notes.txt").write_text("mine")
-    told = r"no images to translate; files ending in \.png .* are read; 2 other entries .* \(\.heic: 1, \.txt: 1\)"
-    with pytest.raises(UserError, match=told):
-        list(translate_folder(generator, tmp_path, tmp_path, torch.device("cpu")))
-
-
-def damage_json(folder):
-    (folder / "model.json").write_text("{")
-
-
-def damage_weights(folder):
-    weights = folder / "generator.safetensors"
-    weights.write_bytes(weights.read_bytes()[:200])
-
-
-def other_size(folder):
-    description = json.loads((folder / "model.json").read_text())
-    description["generator"]["blocks"] = 2
-    (folder / "model.json").write_text(json.dumps(description))
-
-
-def other_format(folder):
-    (folder / "model.json").write_text('{"format": 99}')
-
-
-@pytest.mark.parametrize(
-    "damage, told",
-    [
-        (lambda folder: (folder / "model.json").unlink(), "gcl train"),
-        (lambda folder: (folder / "generator.safetensors").unlink(), "file is missing"),
-        (damage_json, "not JSON"),
-        (damage_weights, "generator.safetensors"),
-        (other_size, "generator.safetensors"),
-        (other_format, "format 99"),
-    ],
-)
-def test_damaged_models_are_told(model, damage, told):
-    damage(model)
-    with pytest.raises(UserError, match=told):
-        load_generator(model)
+    return save_model(tmp_path / "model", generator)
 
 
 def contents(folder):
-    """Every file in ``folder`` by its name, with its bytes; links as where they lead."""
+    """The bytes of every file in ``folder`` by its name; for a link, where it leads."""
     files = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
     return {
         str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
@@ -140,7 +36,7 @@ def contents(folder):
 
 @pytest.fixture
 def photographs(tmp_path, save_images):
-    """A folder with images in it and in a folder inside it, a hidden folder and a text."""
+    """A folder with images, a folder of images inside it, a hidden folder and a text file."""
     folder = tmp_path / "photographs"
     save_images(folder, 2, size=(21, 18), suffix=".bmp")
     save_images(folder / "more" / "v1.2", 1, size=(9, 30), suffix=".jpg")
@@ -166,7 +62,7 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (21, 18), "red")]
 
 @pytest.mark.parametrize("large", [False, True], ids=["on a core each", "one after the other"])
 def test_what_was_left_out_and_passed_over_is_told(tmp_path, model, photographs, monkeypatch, capsys, large):
-    monkeypatch.setattr(translation, "LARGE_IMAGE", 1 if large else 1 << 20)
+    monkeypatch.setattr(inference, "LARGE_IMAGE", 1 if large else 1 << 20)
     Image.new("RGB", (21, 18)).save(photographs / "moving.gif", **FRAMES)
     Image.new("RGB", (21, 18)).save(photographs / "more/pages.tif", **FRAMES)
     Image.new("RGB", (21, 18)).save(photographs / "plain.jfif", format="JPEG")
@@ -223,7 +119,7 @@ def link_to_the_folder(folder):
 
 
 def folder_of_what_a_link_leads_to(folder):
-    """An earlier translation holds the file that an input links to."""
+    """The folder of an earlier translation, which holds the file that an input links to."""
     earlier = folder.parent / "earlier"
     earlier.mkdir()
     (folder / "image_1.bmp").rename(earlier / "image_1.bmp")
@@ -289,9 +185,9 @@ def test_one_image_never_takes_the_place_of_another_file(tmp_path, model, photog
 @pytest.mark.parametrize("name", [".", "image_0.bmp"])
 def test_a_translation_that_is_not_finite_is_refused_and_nothing_is_left(tmp_path, generator, model, photographs, name):
     with torch.no_grad():
-        # Finite themselves, their sums are not.
+        # The weights are finite, but their sums are not.
         generator.model[1].weight.fill_(3e38)
-    save_generator(model, generator, {"generator": ARGUMENTS})
+    save_generator(model, generator, {"generator": SIZES})
     before = contents(tmp_path)
     with pytest.raises(UserError, match=rf"image_0\.bmp: its translation holds .*, by {model} in precision 32-true"):
         translate("cpu", model, photographs / name, tmp_path / "out")
@@ -314,7 +210,7 @@ def test_what_is_not_there_is_told(tmp_path, model):
 
 
 def test_a_precision_that_does_not_exist_is_told_with_its_file(generator, photographs, tmp_path):
-    save_generator(tmp_path, generator, {"generator": ARGUMENTS, "train": {"precision": "8-bit"}})
+    save_generator(tmp_path, generator, {"generator": SIZES, "train": {"precision": "8-bit"}})
     with pytest.raises(UserError, match=r"model\.json: train\.precision '8-bit' is not in 32-true"):
         translate("cpu", tmp_path, photographs, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -328,11 +224,11 @@ def test_two_images_of_one_folder_that_would_become_one_are_told(tmp_path, model
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 def test_a_model_translates_in_the_precision_that_it_was_trained_in(generator, photographs, tmp_path, precision):
-    """bfloat16 has eight bits for a number: other pixels, but not by much. On a CPU, 16-mixed is the same, as there."""
+    """bfloat16 has eight bits per number, so pixels differ, but not by much. On a CPU, 16-mixed also means bfloat16."""
     described = {"float32": {}, "half": {"train": {"precision": precision}}}
     for name, description in described.items():
         (tmp_path / name).mkdir()
-        save_generator(tmp_path / name, generator, {"generator": ARGUMENTS, **description})
+        save_generator(tmp_path / name, generator, {"generator": SIZES, **description})
         translate("cpu", tmp_path / name, photographs, tmp_path / f"{name}_out")
     float32, half = (find_images(tmp_path / f"{name}_out")[0] for name in described)
     differences = [

@@ -1,0 +1,1 @@
+"""The published setting, and the command that writes it into params.yaml."""
