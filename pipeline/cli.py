@@ -1,4 +1,4 @@
-"""The command line: one command per stage, other tools, and how a command ends that fails."""
+"""The command line: one command per stage, other tools, and how a failing command ends."""
 
 import os
 import sys

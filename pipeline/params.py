@@ -85,7 +85,7 @@ def _check(params: Params, place: str) -> None:
 
 
 def _located(params: Params) -> Params:
-    """Makes paths absolute in the original repository: the clones of DVC experiments lack files unknown to git."""
+    """In a DVC experiment, paths become those of the original repository: clones lack files unknown to git."""
     if "DVC_ROOT" not in os.environ:
         return params
     sections = {}

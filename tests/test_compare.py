@@ -27,7 +27,7 @@ def test_one_seed_has_values_and_paired_differences(runs):
     page = runs.compare()
     told = " ".join(page.split())
     assert "One seed (0): differences within the spread" in told and "±" not in page and "†" not in page
-    assert "`ablate.seeds` in params.yaml measures it" in told
+    assert "set `ablate.seeds` in params.yaml to measure it" in told
     assert runs.row("main") == ["0.5", "0.5", "50 s", "no"]
     assert runs.row("no_pooling") == ["0.75", "0.75<br>+0.25 [+0.25, +0.25]", "75 s", "no"]
     assert runs.row("same") == ["0.5", "0.5<br>0 [0, 0]", "50 s", "no"]

@@ -71,7 +71,7 @@ def experiment(settings, photographs, tmp_path, monkeypatch):
         ({"weight": 0.0}, "no graph loss", {"samples.png", "curves.png"}),
         (
             {"pooling": False, "adjacency": "separate"},
-            "another one, of its own",
+            "graph has its own, from",
             {"samples.png", "curves.png", "graph.png"},
         ),
         (

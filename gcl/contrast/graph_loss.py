@@ -85,8 +85,8 @@ class GraphContrastiveLoss(nn.Module):
         patch_ids = choose_patches(input_features, output_features, self.patches, patch_ids)
         given = list(zip(self.embed, input_features, output_features, patch_ids, strict=True))
         total, graphs = 0.0, {}
-        # Lower precision would move edges across the threshold, and the loss of good matches is a small difference of
-        # large numbers.
+        # In lower precision, similarities would cross the threshold, and the loss of good matches is a small difference
+        # of large numbers.
         with torch.autocast(input_features[0].device.type, enabled=False):
             for layers in _with_equal_nodes(patch_ids):
                 loss, group_graphs = self._of_layers(layers, *zip(*(given[layer] for layer in layers), strict=True))

@@ -1,1 +1,1 @@
-"""How good a translation is: the metrics, the networks behind them, their statistics and the verdict."""
+"""Measures how good translations are: the metrics, the networks behind them, their statistics and the verdict."""

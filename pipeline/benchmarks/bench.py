@@ -75,7 +75,7 @@ def _machine(params: Params, output: Path | None) -> dict[str, object]:
     machine = describe_machine(one_device(params.train.accelerator))
     announce(", ".join(f"{key} {value}" for key, value in machine.items() if key != "versions"))
     if machine["load"] > BUSY:
-        announce(f"warning: the load was {machine['load']:.1f} in the last minute; other work makes times too long")
+        announce(f"warning: load {machine['load']:.1f} in the last minute; times are too long beside other work")
     return {"machine": machine}
 
 

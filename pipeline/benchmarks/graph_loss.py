@@ -144,7 +144,7 @@ def _rows(sizes: list[Size], known: dict[str, Cost], device: torch.device) -> It
 
 
 def _memory(name: str, size: Size, device: torch.device) -> tuple[int | None, str | None]:
-    """The peak memory of a call, if known, and why the call cannot be measured, if so."""
+    """The peak memory of a call, None if unknown, and why the call cannot be measured, None if it can."""
     measure: Callable[[], int | None] = partial(_memory_of_call, name, size, device)
     try:
         return (measure() if device.type == "cuda" else in_new_process(measure)), None

@@ -43,7 +43,7 @@ app = typer.Typer()
 
 @app.command()
 def prepare(params_file: ParamsFile = PARAMS, target: Annotated[Path, typer.Option(help="Folder to fill.")] = PREPARED):
-    """Draw or import the data set, as upright 8-bit RGB PNGs with a manifest."""
+    """Draw or import the data set: images are decoded once, to upright 8-bit RGB PNGs, with a manifest."""
     params = params_in(params_file)
     from pipeline.stages.prepare import prepare
 

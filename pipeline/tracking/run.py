@@ -137,7 +137,7 @@ class TrackedRun:
 
     def _go_offline(self, reason: str) -> None:
         self._sending = False
-        kept = f"everything is kept in {self._journal.folder}, and `gcl sync-tracking` sends it later"
+        kept = f"all of it is kept in {self._journal.folder}, and `gcl sync-tracking` sends it later"
         announce(
             f"warning: no MLflow tracking from here on, the run itself goes on: {tracking_uri()}: {reason}"
             + (f"; {kept}" if self._keeping else "")

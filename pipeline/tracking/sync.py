@@ -25,7 +25,7 @@ def sync_tracking() -> None:
 
 
 def _brought_in(journal: Journal) -> bool:
-    """Replays a journal and removes it. False, and the reason is printed, if that failed."""
+    """Replays a journal and removes it unless its run is still going on; False, with a message, if that failed."""
     store = _answering_store()
     done = False
     try:
