@@ -1,17 +1,15 @@
 """Frozen feature networks of the VGG family: the small encoder, VGG16 and the judge of the metrics."""
 
-import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gcl.networks.architectures import EncoderError, Plan
 from gcl.networks.weight_checks import entry_differences, not_finite
+from gcl.networks.weight_files import read_state
 
 
 class Encoder(nn.Module):
@@ -66,7 +64,7 @@ class Encoder(nn.Module):
         Keys are features.N.weight and features.N.bias as torchvision numbers them; classifier.* is ignored.
         Raises FileNotFoundError for a missing file and EncoderError for one that does not hold this network.
         """
-        state = _read_state(weights)
+        state = read_state(weights)
         state = {key: value for key, value in state.items() if not key.startswith("classifier.")}
         differences = entry_differences(self.state_dict(), state, allowed=_whole(self.plan).state_dict())
         if differences:
@@ -114,18 +112,3 @@ def _whole(plan: Plan) -> Encoder:
 def _shortened(differences: list[str], most: int = 6) -> str:
     more = len(differences) - most
     return "; ".join(differences[:most]) + (f"; and {more} more differences" if more > 0 else "")
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of one that torch.save wrote."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no encoder weights at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise EncoderError(f"{path} is not a readable file of weights: {error}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise EncoderError(f"{path} is not a state dict: it must hold tensors by name and nothing else")
-    return state
