@@ -139,6 +139,8 @@ class DiscriminatorConfig(Section):
     channels: Annotated[Whole, Field(ge=1, le=512)]
     layers: Annotated[Whole, Field(ge=1, le=5)]
     spectral_norm: bool
+    augment: tuple[Literal["color", "translation", "cutout"], ...]
+    r1: Weight
 
 
 class TrainConfig(Section):
