@@ -183,14 +183,14 @@ def _settle_pairs(config: DataConfig, source: Path, stored: list[Stored], skippe
     fault = unpaired or _uneven_pairs(stored)
     if config.test_pairs:
         of_tests = [file for file in skipped if file.split.startswith("test")]
-        _check_pairs(source, fault, f"skipped: {_reasons(of_tests)}; " if unpaired and of_tests else "")
+        _check_pairs(source, fault, f"; skipped: {_reasons(of_tests)}" if unpaired and of_tests else "")
     return [] if fault or config.test_pairs else [OFFER]
 
 
 def _check_pairs(source: Path, fault: str | None, hint: str = "") -> None:
-    """UserError if there is a ``fault``, which ends with what else to do than to set data.test_pairs to false."""
+    """UserError if there is a ``fault``, which ends with advice; ``hint`` is appended."""
     if fault:
-        raise UserError(f"data.test_pairs = true, but in {source} {fault}; {hint}or set data.test_pairs: false")
+        raise UserError(f"data.test_pairs = true, but in {source} {fault}, or set data.test_pairs: false{hint}")
 
 
 def _unpaired(files: list[Found]) -> str | None:

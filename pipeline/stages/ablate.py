@@ -11,7 +11,6 @@ from gcl.config import Params
 from gcl.contrast.methods import read_by_training
 from gcl.errors import UserError
 from gcl.files import replaced_folder
-from gcl.images.manifest import Manifest
 from gcl.images.prepared import Prepared
 from gcl.locks import only_writer
 from pipeline.console import announce
@@ -53,7 +52,7 @@ def run_ablation(
 def _run(
     fabric: Fabric, params: Params, name: str, prepared: Prepared, target: Path, unfinished: Path, restart: bool
 ) -> None:
-    made_from = _fingerprint(params, prepared.manifest)
+    made_from = _fingerprint(params, prepared.manifest.sha256)
     if _finished(target, made_from):
         announce(f"{name}, seed {params.train.seed}: finished before")
         return
@@ -71,7 +70,6 @@ def _finished(folder: Path, made_from: str) -> bool:
     return file.is_file() and file.read_text(encoding="utf-8").strip() == made_from
 
 
-def _fingerprint(params: Params, data: Manifest) -> str:
+def _fingerprint(params: Params, data: str) -> str:
     """The SHA-256 of everything that determines a seed's results: parameters, data and the stage's code."""
-    made_from = [read_by_training(params), data.sha256, data.paired, code_digest("ablate")]
-    return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([read_by_training(params), data, code_digest("ablate")]).encode()).hexdigest()
