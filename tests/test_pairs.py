@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,8 +108,7 @@ def test_the_truth_is_measured_and_stands_in_grids_and_report(params, tmp_path, 
 
 @pytest.mark.parametrize("source, told", [("scenes", STRIPES), ("folder", None), ("horse2zebra", None)])
 def test_only_stripes_of_drawn_zebras_make_metrics_mislead(params, tmp_path, source, told):
-    manifest = prepare(params(source="folder").data, tmp_path / "data")
-    object.__setattr__(manifest, "source", source)
+    manifest = replace(prepare(params().data, tmp_path / "data"), source=source)
     reasons = {metric.name: metric.misleads(manifest) for metric in METRICS}
     assert {reasons["psnr_to_truth"], reasons["ssim_to_truth"]} == {told}
     assert reasons["lpips{features}_to_truth"] is None
