@@ -48,6 +48,7 @@ class DataConfig(Section):
     mirror: FileOrAddress | None
     image_size: Annotated[Pixels, Field(ge=32)] | None
     test_share: Annotated[Real, Field(gt=0, lt=1)]
+    test_pairs: bool
     on_bad_image: Literal["stop", "skip"]
     scenes_train: Images
     scenes_test: Annotated[Images, Field(ge=2)]
