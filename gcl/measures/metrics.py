@@ -128,9 +128,9 @@ METRICS = [
     ),
     Metric(
         "structure{features}_to_input",
-        "shows whether the arrangement survived: the cosine similarities between all positions of the network's last "
-        "map are compared with those of the input (mean squared difference). Lower keeps more, but 0 is the untouched "
-        "input, so neither lower nor higher is better; a value as large as another input's keeps nothing",
+        "is the mean squared difference between the self-similarity of each translation and that of its input (the "
+        "cosine similarities between all positions of the network's last map): the lower, the more of the arrangement "
+        "is kept, but 0 is the untouched input, so neither lower nor higher is better",
         better="neither",
         compares="pairs",
         on="perceptual",

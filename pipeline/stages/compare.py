@@ -74,9 +74,10 @@ def _page(params: Params, manifest: Manifest, comparison: Comparison) -> str:
 def _table(params: Params, comparison: Comparison) -> dict[str, list[str]]:
     """The columns by their heads; each has one cell per variant, then the three yardsticks."""
     runs, verdicts, changes = comparison.runs, comparison.verdicts, params.ablate.variants
+    labels = [_label(variant, changes.get(variant, {})) for variant in runs]
     unknown = [UNKNOWN] * len(YARDSTICKS)
     columns = {
-        "variant": [*(_label(variant, changes.get(variant, {})) for variant in runs), "untranslated A", "another A", "real B"],
+        "variant": [*labels, "untranslated A", "another A", "real B"],
         "beside doing nothing": [*(_beside_nothing(verdicts[variant]) for variant in runs), *unknown],
     }
     for metric in comparison.shown:
