@@ -88,7 +88,7 @@ def test_photographs_of_any_shape_run_through_all_stages(experiment, graph, told
     }
     rows = {row["name"]: row for row in json.loads((folder / "reports/evaluation.json").read_text())}
     assert set(rows) == {"fid_small", "kid_small", "lpips_small_to_input", "structure_small_to_input"}
-    assert rows["fid_small"]["resize"] == 66 and "resized and cropped to 66 x 66" in rows["kid_small"]["note"]
+    assert rows["fid_small"]["resize"] == 66 and "cropped to their central 66 x 66" in rows["kid_small"]["note"]
     assert (rows["fid_small"]["images"], rows["fid_small"]["reference"]) == (3, 2)
     report = (folder / "reports/report.md").read_text()
     assert told in report and "and images of B" in report and "unrelated" not in report
