@@ -48,6 +48,7 @@ class DataConfig(Section):
     mirror: FileOrAddress | None
     image_size: Annotated[Pixels, Field(ge=32)] | None
     test_share: Annotated[Real, Field(gt=0, lt=1)]
+    test_pairs: bool
     on_bad_image: Literal["stop", "skip"]
     scenes_train: Images
     scenes_test: Annotated[Images, Field(ge=2)]
@@ -139,6 +140,8 @@ class DiscriminatorConfig(Section):
     channels: Annotated[Whole, Field(ge=1, le=512)]
     layers: Annotated[Whole, Field(ge=1, le=5)]
     spectral_norm: bool
+    augment: tuple[Literal["color", "translation", "cutout"], ...]
+    r1: Weight
 
 
 class TrainConfig(Section):

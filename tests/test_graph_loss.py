@@ -14,7 +14,7 @@ from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.contrast.graph_pair import info_nce
 from gcl.contrast.patch_nce import PatchNCE
 from gcl.contrast.patches import draw_patches, gather_patches
-from gcl.training.gan_losses import discriminator_loss, generator_loss
+from gcl.training.gan_losses import LEAST_SQUARES
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "graph_loss_golden.npz")
 CASES = {
@@ -287,5 +287,5 @@ def test_adjacency_choices_reach_the_output_graph():
 
 def test_least_squares_losses_by_hand():
     fake, real = torch.tensor([[0.5, -0.5]]), torch.tensor([[1.0, 0.0]])
-    assert discriminator_loss(fake, real).item() == pytest.approx(0.5 * (0.25 + 0.5))
-    assert generator_loss(fake).item() == pytest.approx((0.25 + 2.25) / 2)
+    assert LEAST_SQUARES.discriminator(fake, real).item() == pytest.approx(0.5 * (0.25 + 0.5))
+    assert LEAST_SQUARES.generator(fake).item() == pytest.approx((0.25 + 2.25) / 2)

@@ -20,9 +20,9 @@ from tests.pictures import saved
 
 @pytest.fixture
 def source(tmp_path, save_images):
-    """A folder of 4 + 3 images to train on, 2 + 2 to test on."""
+    """A folder of 4 + 3 images to train on, 2 + 2 to test on, whose shapes rule out that they are pairs."""
     for split, count in zip(SPLITS, (4, 3, 2, 2), strict=True):
-        save_images(tmp_path / "source" / split, count, size=(40, 33))
+        save_images(tmp_path / "source" / split, count, size=(41 if split == "testB" else 40, 33))
     return tmp_path / "source"
 
 

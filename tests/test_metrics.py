@@ -101,7 +101,7 @@ def test_names_tell_the_features(features, sets, pairs):
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_pages_can_say_what_a_metric_is(metric):
     """Both texts complete a sentence that the pages begin."""
-    for told in filter(None, (metric.meaning, metric.misleads)):
+    for told in filter(None, (metric.meaning, metric.misleads_on_scenes)):
         assert told[0].islower() and not told.endswith(".")
     assert ("{features}" in metric.name) == (metric.on is not None)
 
@@ -164,7 +164,7 @@ def brightness(context, images: Path) -> Measurement:
 def two_more_metrics(monkeypatch):
     """Adds two entries to METRICS, which is all that new metrics take."""
     judged = Metric("brightness", "says how bright it is", "higher", "pairs", brightness, real="testB")
-    misleading = replace(judged, name="glare", misleads="it is made up")
+    misleading = replace(judged, name="glare", misleads_on_scenes="it is made up")
     before = list(METRICS)
     METRICS.extend([judged, misleading])
     yield

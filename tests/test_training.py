@@ -14,7 +14,7 @@ from gcl.images.decoding import list_images
 from gcl.networks.encoders import load_encoder
 from gcl.networks.generator import Generator
 from gcl.networks.patch_discriminator import Discriminator
-from gcl.training.gan_losses import discriminator_loss, generator_loss
+from gcl.training.gan_losses import LEAST_SQUARES
 from gcl.training.loop import train
 from gcl.training.trainer import Trainer
 
@@ -54,11 +54,11 @@ def test_losses_of_a_step_are_their_formulas(config, images):
     losses = trainer.step(a, b)
 
     y, identity = generator(a), generator(b)
-    expected = discriminator_loss(discriminator(y), discriminator(b))
+    expected = LEAST_SQUARES.discriminator(discriminator(y), discriminator(b))
     assert losses["discriminator"].item() == pytest.approx(expected.item(), abs=1e-5)
     # The generator meets the discriminator as it is after its update, and the graphs of both domains.
     after = trainer.networks["discriminator"].module
-    assert losses["generator_gan"].item() == pytest.approx(generator_loss(after(y)).item(), abs=1e-4)
+    assert losses["generator_gan"].item() == pytest.approx(LEAST_SQUARES.generator(after(y)).item(), abs=1e-4)
     both = 0.5 * (contrast(a, y)[0] + contrast(b, identity)[0])
     assert losses["contrast"].item() == pytest.approx(both.item(), abs=1e-3)
 
@@ -71,7 +71,7 @@ def test_discriminator_learns_from_its_own_loss_only(config, images):
     alone = copy.deepcopy(trainer.networks["discriminator"].module)
     optimizer = torch.optim.Adam(alone.parameters(), lr=settings.discriminator_lr, betas=settings.betas)
     a, b = images
-    discriminator_loss(alone(generator(a).detach()), alone(b)).backward()
+    LEAST_SQUARES.discriminator(alone(generator(a).detach()), alone(b)).backward()
     optimizer.step()
 
     trainer.step(a, b)

@@ -30,13 +30,13 @@ def draw_patches(features: Tensor, patches: int) -> Tensor:
     they thus draw what a single process would draw for all images.
     """
     batch, _, height, width = features.shape
-    rank, processes = _place_among_processes()
+    rank, processes = place_among_processes()
     order = torch.rand(processes * batch, height * width, device=features.device)
     own = order[rank * batch : (rank + 1) * batch]  # (B, H*W)
     return own.topk(min(patches, height * width), largest=False, sorted=False).indices
 
 
-def _place_among_processes() -> tuple[int, int]:
+def place_among_processes() -> tuple[int, int]:
     """The rank of this process and the number of processes."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()

@@ -21,7 +21,7 @@ class Result:
     """A metric of the translations and, for comparison, of three yardsticks.
 
     A yardstick is None where the metric makes no sense for it. ``name`` and ``scope`` depend on the features that the
-    metric was measured on.
+    metric was measured on, ``misleads`` on the data set.
     """
 
     metric: Metric
@@ -31,6 +31,7 @@ class Result:
     another: float | None
     real: float | None
     scope: str | None
+    misleads: str | None
 
     @property
     def row(self) -> Row:
@@ -46,7 +47,7 @@ class Result:
             "better": self.metric.better,
             "compares": self.metric.compares,
             "meaning": self.metric.meaning,
-            "misleads": self.metric.misleads,
+            "misleads": self.misleads,
             "real_images": self.metric.real,
             "scope": self.scope,
         }
@@ -78,6 +79,7 @@ def _result(metric: Metric, context: Context) -> Result:
         _another(metric, context),
         _real(metric, context),
         context.features.scope if metric.on else None,
+        metric.misleads(context.prepared.manifest),
     )
 
 

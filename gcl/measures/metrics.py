@@ -23,7 +23,7 @@ from gcl.measures.region_overlap import region_overlaps
 from gcl.measures.set_distances import frechet_and_kernel
 
 STRIPES = "where a stripe begins cannot be known from the input"
-"""The reason why metrics that compare pixel by pixel mislead."""
+"""The reason why metrics that compare pixel by pixel mislead on drawn zebras."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Metric:
         real: the split whose images give the yardstick ``real``; None if that makes no sense.
         untranslated: the yardstick ``untranslated`` if it is known without measuring; None to measure it.
         another: measures the yardstick ``another``, every input held against another one; None if that makes no sense.
-        misleads: why nobody should judge by it, as a clause; None if it does not mislead.
+        misleads_on_scenes: why nobody should judge by it on drawn scenes, as a clause; None if it does not mislead.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Metric:
     real: Literal["trainB", "testB"] | None = None
     untranslated: float | None = None
     another: Callable[[Context], Measurement] | None = None
-    misleads: str | None = None
+    misleads_on_scenes: str | None = None
 
     def name_on(self, features: FeatureSet) -> str:
         """The metric's name when it is measured on ``features``."""
@@ -65,6 +65,10 @@ class Metric:
     def known_for(self, data: Manifest) -> bool:
         """Whether ``data`` has what the metric needs."""
         return {None: True, "truth": data.paired, "masks": data.masks}[self.needs]
+
+    def misleads(self, data: Manifest) -> str | None:
+        """Why nobody should judge by it on ``data``, as a clause; None if it does not mislead there."""
+        return self.misleads_on_scenes if data.source == "scenes" else None
 
 
 def _distances_to_test_b(context: Context, images: Path) -> tuple[Measurement, Measurement]:
@@ -153,7 +157,7 @@ METRICS = [
         better="higher",
         compares="pairs",
         needs="truth",
-        misleads=STRIPES,
+        misleads_on_scenes=STRIPES,
         measure=lambda context, images: peak_signal_to_noise(images, context.prepared.split("testB")),
     ),
     Metric(
@@ -162,7 +166,7 @@ METRICS = [
         better="higher",
         compares="pairs",
         needs="truth",
-        misleads=STRIPES,
+        misleads_on_scenes=STRIPES,
         measure=lambda context, images: structural_similarity(images, context.prepared.split("testB")),
     ),
     Metric(

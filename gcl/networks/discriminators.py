@@ -18,11 +18,13 @@ class DiscriminatorKind:
     """One discriminator.
 
     Attributes:
-        build: builds the network from its parameters; it maps images (B, 3, H, W) in [-1, 1] to scores (B, 1, h, w).
+        build: builds the network from its parameters; it maps images (B, 3, H, W) in [-1, 1] to scores (B, S, h, w).
+        loss: the name of its loss in :mod:`gcl.training.gan_losses`.
         fits: given its parameters and the side of a crop in pixels, says whether such a crop gets any score.
     """
 
     build: Callable[[DiscriminatorConfig], nn.Module]
+    loss: str
     fits: Callable[[DiscriminatorConfig, int], bool]
 
 
@@ -38,7 +40,16 @@ def _patch_fits(config: DiscriminatorConfig, crop: int) -> bool:
     return crop >= 3
 
 
-DISCRIMINATORS = {"patch": DiscriminatorKind(_patch, _patch_fits)}
+def _projected(config: DiscriminatorConfig) -> nn.Module:
+    from gcl.networks.projected_discriminator import ProjectedDiscriminator
+
+    return ProjectedDiscriminator(config.channels)
+
+
+DISCRIMINATORS = {
+    "patch": DiscriminatorKind(_patch, "least squares", _patch_fits),
+    "projected": DiscriminatorKind(_projected, "hinge", lambda config, crop: crop >= 32),
+}
 
 
 def build_discriminator(config: DiscriminatorConfig) -> nn.Module:

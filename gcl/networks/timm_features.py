@@ -53,7 +53,9 @@ class TimmFeatures(nn.Module):
         widths = self.network.feature_info.channels()
         self.channels = [widths[index] for index in self.order]
         config = self.network.pretrained_cfg
-        for buffer, values in zip(("mean", "standard_deviation"), scale or (config["mean"], config["std"]), strict=True):
+        for buffer, values in zip(
+            ("mean", "standard_deviation"), scale or (config["mean"], config["std"]), strict=True
+        ):
             self.register_buffer(buffer, torch.tensor(values).view(3, 1, 1), persistent=False)  # (3,) -> (3, 1, 1)
         self.requires_grad_(False)
         self.eval()

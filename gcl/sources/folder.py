@@ -2,7 +2,8 @@
 
 Images are found in trainA, trainB, testA and testB and in all folders inside them (:mod:`gcl.images.finding`); other
 files and links to folders are ignored with a note. Paths become names: ``sub/a.jpg`` is stored as ``sub_a.png``. If an
-earlier path has taken that name, ignoring case, it is stored as ``sub_a_2.png`` and so on, with a note.
+earlier path has taken that name, ignoring case, it is stored as ``sub_a_2.png`` and so on, with a note. With
+``data.test_pairs`` testA and testB must have the same paths, apart from suffixes, and none may need a number.
 :mod:`gcl.images.decoding` describes how each kind of file is decoded.
 """
 
@@ -41,6 +42,12 @@ SMALLEST_SIDE = 32
 LONGEST_STEM = 200
 """The most bytes of a stored name before its suffix; file systems allow 255, and partial files have longer names."""
 
+OFFER = (
+    "the names of testA and testB agree: if images of one name show the same thing, set data.test_pairs: true to have "
+    "the translations compared with the truth"
+)
+"""The note on test images that could be pairs."""
+
 Track = Callable[[Iterable, str, int], Iterable]
 """Yields the items it is given and shows their progress; the other arguments are a description and a total."""
 
@@ -52,6 +59,16 @@ class Found(NamedTuple):
     split: str
     label: str
     name: str
+
+    @property
+    def told(self) -> str:
+        """What messages call it."""
+        return f"{self.split}/{self.label}"
+
+    @property
+    def pair(self) -> str:
+        """What a test image shares with its partner: its path within the split, without the suffix."""
+        return self.label.rpartition(".")[0]
 
 
 class Stored(NamedTuple):
@@ -69,35 +86,38 @@ def import_folder(config: DataConfig, source: Path, target: Prepared, track: Tra
     Raises UserError for a missing folder or too few images, and BadImageError for the first unusable file in the order
     of the paths, unless ``config.on_bad_image`` is skip.
     """
-    needed, notes = _needed(source), []
+    needed, notes = _needed(config, source), []
     found = [file for split in needed for file in _find(source, split, notes)]
     _check_counts(source, needed, found, "; ".join([f"files ending in {' '.join(SUFFIXES)} are read", *notes]))
+    if config.test_pairs:
+        _check_pairs(source, _unpaired(found))
     for split in SPLITS:
         target.split(split).mkdir()
     outcomes = list(track(in_parallel(partial(_store, config, target), found), "importing images", len(found)))
     stored = [outcome for outcome in outcomes if isinstance(outcome, Stored)]
     skipped = [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
-    reasons = some([f"{file.split}/{file.name}: {file.reason}" for file in skipped])
-    _check_counts(source, needed, [file.found for file in stored], f"skipped: {reasons}")
+    _check_counts(source, needed, [file.found for file in stored], f"skipped: {_reasons(skipped)}")
     splits = {split: [file.entry for file in stored if file.found.split == split] for split in SPLITS}
     notes += _remarks(stored)
     if skipped:
         notes.append(f"{len(skipped)} of {len(found)} files were unusable and were skipped")
+    notes += _settle_pairs(config, source, stored, skipped)
     for domain in "AB":
         if f"test{domain}" not in needed:
             notes.append(_hold_back(config, target, splits, domain))
     notes += _repetitions(splits)
     warnings = _leaks(splits) + uneven_sizes(splits)
-    return Manifest(
-        config.source, paired=False, masks=False, splits=splits, notes=notes, warnings=warnings, skipped=skipped
-    )
+    return Manifest(config.source, config.test_pairs, False, splits, notes, warnings, skipped)
 
 
 # --- finding -------------------------------------------------------------------------------------------------------
 
 
-def _needed(source: Path) -> dict[str, int]:
-    """The splits in ``source`` and how many images each needs at least; UserError if trainA or trainB is missing."""
+def _needed(config: DataConfig, source: Path) -> dict[str, int]:
+    """The splits in ``source`` and how many images each needs at least.
+
+    UserError if trainA or trainB is missing, or a test folder whose images should be pairs.
+    """
     missing = [split for split in ("trainA", "trainB") if not (source / split).is_dir()]
     if missing:
         if source.is_file():
@@ -105,6 +125,12 @@ def _needed(source: Path) -> dict[str, int]:
         found = f"{' and '.join(missing)} missing" if source.is_dir() else "no such folder"
         raise UserError(f"data.path = {source}: {found}\n{EXPECTED_TREE.format(path=source)}")
     tests = {f"test{domain}": FEWEST_TO_TEST for domain in "AB" if (source / f"test{domain}").is_dir()}
+    untested = [split for split in ("testA", "testB") if split not in tests]
+    if config.test_pairs and untested:
+        raise UserError(
+            f"data.test_pairs = true: {source} has no {' and no '.join(untested)}, and training images that are held "
+            "back are no pairs; add testA and testB with images of the same names, or set data.test_pairs: false"
+        )
     return {f"train{domain}": 1 if f"test{domain}" in tests else 1 + FEWEST_TO_TEST for domain in "AB"} | tests
 
 
@@ -121,7 +147,7 @@ def _names(split: str, labels: list[str], notes: list[str]) -> list[str]:
     """The unique names under which files are stored; adds a note on those that had to be numbered."""
     names, taken, moved = [], set(), []
     for label in labels:
-        stem = label.rpartition(".")[0].replace("/", "_").encode()[-LONGEST_STEM:].decode(errors="ignore")
+        stem = _own_stem(label)
         candidates = chain([stem], (f"{stem}_{number}" for number in count(2)))
         free = next(candidate for candidate in candidates if candidate.casefold() not in taken)
         taken.add(free.casefold())
@@ -133,6 +159,11 @@ def _names(split: str, labels: list[str], notes: list[str]) -> list[str]:
     return names
 
 
+def _own_stem(label: str) -> str:
+    """The stem under which the file ``label`` is stored, unless an earlier file has taken it."""
+    return label.rpartition(".")[0].replace("/", "_").encode()[-LONGEST_STEM:].decode(errors="ignore")
+
+
 def _check_counts(source: Path, needed: dict[str, int], files: list[Found], hint: str) -> None:
     """Raises UserError for the first split that has too few ``files``."""
     counts = Counter(file.split for file in files)
@@ -141,6 +172,52 @@ def _check_counts(source: Path, needed: dict[str, int], files: list[Found], hint
             held_back = f", {FEWEST_TO_TEST} of them to hold back for tests" if fewest > FEWEST_TO_TEST else ""
             found = f"{counts[split] or 'no'} images here, at least {fewest} needed{held_back}"
             raise UserError(f"{source / split}: {found}; {hint}")
+
+
+# --- pairs of test images ------------------------------------------------------------------------------------------
+
+
+def _settle_pairs(config: DataConfig, source: Path, stored: list[Stored], skipped: list[Skipped]) -> list[str]:
+    """A note if the test images could be pairs; UserError if they should be pairs and are not."""
+    unpaired = _unpaired([file.found for file in stored])
+    fault = unpaired or _uneven_pairs(stored)
+    if config.test_pairs:
+        of_tests = [file for file in skipped if file.split.startswith("test")]
+        _check_pairs(source, fault, f"; skipped: {_reasons(of_tests)}" if unpaired and of_tests else "")
+    return [] if fault or config.test_pairs else [OFFER]
+
+
+def _check_pairs(source: Path, fault: str | None, hint: str = "") -> None:
+    """UserError if there is a ``fault``, which ends with advice; ``hint`` is appended."""
+    if fault:
+        raise UserError(f"data.test_pairs = true, but in {source} {fault}, or set data.test_pairs: false{hint}")
+
+
+def _unpaired(files: list[Found]) -> str | None:
+    """Why the test images among ``files`` are not pairs of one name each, for _check_pairs; None if they are."""
+    tests = [file for file in files if file.split.startswith("test")]
+    alike = [file.told for file in tests if file.name != f"{_own_stem(file.label)}.png"]
+    if alike:
+        return f"{len(alike)} test images have the name of another in the same folder ({some(alike)}): rename them"
+    counts = Counter(file.pair for file in tests)
+    alone = [file.told for file in tests if counts[file.pair] == 1]
+    if alone or not tests:
+        return f"{len(alone)} of {len(tests)} test images have no partner of the same name ({some(alone)}): remove them"
+    return None
+
+
+def _uneven_pairs(stored: list[Stored]) -> str | None:
+    """Why the pairs of stored test images have not one size each, for _check_pairs; None if they have."""
+    first, second = ({f.entry.name: f for f in stored if f.found.split == split} for split in ("testA", "testB"))
+    pairs = [(file, second[name]) for name, file in first.items()]
+    uneven = [
+        " and ".join(f"{file.found.told} {file.entry.width}x{file.entry.height}" for file in pair)
+        for pair in pairs
+        if (pair[0].entry.width, pair[0].entry.height) != (pair[1].entry.width, pair[1].entry.height)
+    ]
+    if uneven:
+        return f"{len(uneven)} of {len(pairs)} pairs would be stored in two sizes ({some(uneven)}): crop or remove them"
+    return None
 
 
 # --- storing -------------------------------------------------------------------------------------------------------
@@ -191,6 +268,10 @@ def _hold_back(config: DataConfig, target: Prepared, splits: dict[str, list[Entr
 
 
 # --- notes and warnings --------------------------------------------------------------------------------------------
+
+
+def _reasons(skipped: list[Skipped]) -> str:
+    return some([f"{file.split}/{file.name}: {file.reason}" for file in skipped])
 
 
 def _remarks(stored: list[Stored]) -> list[str]:

@@ -8,6 +8,8 @@ from gcl.images.batches import UnpairedImages
 from gcl.images.prepared import Prepared
 from gcl.networks.discriminators import build_discriminator
 from gcl.networks.generator import Generator
+from gcl.training.augmentation import Augmented
+from gcl.training.gan_losses import loss_of
 from gcl.training.trainer import Trainer
 
 
@@ -17,6 +19,8 @@ def build_trainer(params: Params, fabric: Fabric) -> Trainer:
     # The networks come first: the same seed then gives them the same weights whatever the method.
     generator = Generator(**params.generator.model_dump())
     discriminator = build_discriminator(params.discriminator)
+    if params.discriminator.augment:
+        discriminator = Augmented(discriminator, params.discriminator.augment)
     return Trainer(
         fabric,
         generator,
@@ -25,6 +29,8 @@ def build_trainer(params: Params, fabric: Fabric) -> Trainer:
         weight=own_section(params).weight,
         identity_term=own_section(params).identity_term,
         config=params.train,
+        gan=loss_of(params.discriminator.name),
+        r1=params.discriminator.r1,
     )
 
 

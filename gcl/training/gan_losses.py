@@ -1,16 +1,66 @@
-"""The least-squares GAN losses, and the loss below which a discriminator is saturated."""
+"""The GAN losses, each with the value below which a discriminator no longer teaches the generator anything."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor
 
-SATURATED = 0.01
-"""A discriminator loss below this, averaged between two log lines, no longer teaches the generator."""
+from gcl.networks.discriminators import DISCRIMINATORS
 
 
-def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """``0.5 * (mean(D(fake)^2) + mean((D(real) - 1)^2))``, from the score maps D(fake) and D(real)."""
+@dataclass(frozen=True)
+class GanLoss:
+    """A pair of losses on score maps of any shape.
+
+    Attributes:
+        name: what figures call it.
+        discriminator: (D(fake), D(real)) -> the discriminator's loss.
+        generator: D(fake) -> the generator's loss.
+        saturated: a discriminator's loss below this, averaged between two log lines, no longer teaches the generator:
+            4 % of the loss of a discriminator that cannot tell the two apart.
+    """
+
+    name: str
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    saturated: float
+
+
+def _least_squares(fake: Tensor, real: Tensor) -> Tensor:
+    """``0.5 * (mean(D(fake)^2) + mean((D(real) - 1)^2))``."""
     return 0.5 * (fake.square().mean() + (real - 1).square().mean())
 
 
-def generator_loss(fake: Tensor) -> Tensor:
-    """``mean((D(fake) - 1)^2)``, from the score map D(fake)."""
+def _towards_one(fake: Tensor) -> Tensor:
+    """``mean((D(fake) - 1)^2)``."""
     return (fake - 1).square().mean()
+
+
+def _hinge(fake: Tensor, real: Tensor) -> Tensor:
+    """``mean(max(0, 1 + D(fake))) + mean(max(0, 1 - D(real)))``."""
+    return (1 + fake).relu().mean() + (1 - real).relu().mean()
+
+
+def _upwards(fake: Tensor) -> Tensor:
+    """``-mean(D(fake))``."""
+    return -fake.mean()
+
+
+LEAST_SQUARES = GanLoss("least squares", _least_squares, _towards_one, saturated=0.01)
+HINGE = GanLoss("hinge", _hinge, _upwards, saturated=0.08)
+GAN_LOSSES = {loss.name: loss for loss in (LEAST_SQUARES, HINGE)}
+
+
+def loss_of(discriminator: str) -> GanLoss:
+    """The loss of the discriminator that is called so in DISCRIMINATORS."""
+    return GAN_LOSSES[DISCRIMINATORS[discriminator].loss]
+
+
+def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
+    """R1 (Mescheder et al., 2018): ``mean(|gradient of D(x) by x|^2)`` over the real ``images`` (B, 3, H, W).
+
+    D(x) is the mean of the image's ``scores`` (B, ...), which must depend on ``images``, and those need a gradient.
+    """
+    (slopes,) = torch.autograd.grad(scores.flatten(1).mean(dim=1).sum(), images, create_graph=True)
+    return slopes.square().sum(dim=(1, 2, 3)).mean()

@@ -11,7 +11,6 @@ from torch import Tensor
 from gcl.config import TrainConfig
 from gcl.errors import UserError
 from gcl.images.batches import UnpairedImages, batches
-from gcl.training.gan_losses import SATURATED
 from gcl.training.trainer import Trainer
 
 
@@ -63,7 +62,7 @@ def _record(trainer: Trainer, step: int, pairs: UnpairedImages, config: TrainCon
         return Record(step, losses=None)
     trainer.window.clear()
     means = dict(zip(names, losses.mean(dim=0).tolist(), strict=True))
-    return Record(step, means, saturated=means["discriminator"] < SATURATED)
+    return Record(step, means, saturated=means["discriminator"] < trainer.gan.saturated)
 
 
 def _averaged(losses: Mapping[str, Tensor], fabric: Fabric) -> dict[str, Tensor]:

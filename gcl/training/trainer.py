@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gcl.config import TrainConfig
-from gcl.training.gan_losses import discriminator_loss, generator_loss
+from gcl.training.gan_losses import LEAST_SQUARES, GanLoss, gradient_penalty
 
 
 class Trainer:
@@ -22,6 +22,8 @@ class Trainer:
         weight: lambda, the contrast's weight relative to the GAN loss; 0 leaves the contrast out.
         identity_term: whether the contrast also compares b with G(b).
         config: learning rates, schedule and moving average.
+        gan: the loss between generator and discriminator.
+        r1: the weight of the discriminator's gradient penalty on real images.
     """
 
     def __init__(
@@ -33,8 +35,11 @@ class Trainer:
         weight: float,
         identity_term: bool,
         config: TrainConfig,
+        gan: GanLoss = LEAST_SQUARES,
+        r1: float = 0.0,
     ):
         self.fabric, self.contrast, self.weight, self.identity_term = fabric, contrast, weight, identity_term
+        self.gan, self.r1 = gan, r1
         rates = {"generator": config.generator_lr, "discriminator": config.discriminator_lr}
         networks = {"generator": generator, "discriminator": discriminator}
         if weight > 0:
@@ -123,18 +128,27 @@ class Trainer:
 
     def _update_discriminator(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         discriminator, optimizer = self.networks["discriminator"], self.optimizers["discriminator"]
+        if self.r1 > 0:
+            real = real.detach().requires_grad_()
         scores = discriminator(torch.cat([fake, real]))
-        loss = discriminator_loss(*scores.split([len(fake), len(real)]))
+        of_fake, of_real = scores.split([len(fake), len(real)])
+        loss = self.gan.discriminator(of_fake, of_real)
+        losses, total = {"discriminator": loss.detach()}, loss
+        if self.r1 > 0:
+            penalty = gradient_penalty(of_real, real)
+            total = loss + self.r1 / 2 * penalty
+            losses |= {"r1": penalty.detach()}
         optimizer.zero_grad()
-        self.fabric.backward(loss)
+        self.fabric.backward(total)
         optimizer.step()
-        return {"discriminator": loss.detach()}
+        return losses
 
     def _update_generator(self, a: Tensor, b: Tensor, y: Tensor, identity: Tensor | None) -> dict[str, Tensor]:
-        discriminator = self.networks["discriminator"].requires_grad_(False)
+        discriminator, optimizer = self.networks["discriminator"], self.optimizers["discriminator"]
+        require_gradient(optimizer, False)
         with self.fabric.no_backward_sync(discriminator):
-            adversarial = generator_loss(discriminator(y))
-        discriminator.requires_grad_(True)
+            adversarial = self.gan.generator(discriminator(y))
+        require_gradient(optimizer, True)
         losses, total = {"generator_gan": adversarial.detach()}, adversarial
         if self.weight > 0:
             inputs, outputs = (a, y) if identity is None else (_side_by_side(a, b), _side_by_side(y, identity))
@@ -148,6 +162,13 @@ class Trainer:
         for optimizer in learners:
             optimizer.step()
         return losses
+
+
+def require_gradient(optimizer: torch.optim.Optimizer, required: bool) -> None:
+    """Switches the gradients of what ``optimizer`` trains; frozen parameters beside it stay as they are."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(required)
 
 
 def _side_by_side(a: Tensor, b: Tensor) -> Tensor:

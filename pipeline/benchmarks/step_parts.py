@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from gcl.training.gan_losses import discriminator_loss, generator_loss
-from gcl.training.trainer import Trainer
+from gcl.training.trainer import Trainer, require_gradient
 
 
 class StepParts:
@@ -58,12 +57,13 @@ class StepParts:
     def discriminator(self) -> None:
         """The discriminator's passes for its own update, and for the generator's, backward to the translations."""
         discriminator, fake = self.trainer.networks["discriminator"], self.outputs[: len(self.a)]
-        self.trainer.optimizers["discriminator"].zero_grad()
+        optimizer = self.trainer.optimizers["discriminator"]
+        optimizer.zero_grad()
         scores = discriminator(torch.cat([fake, self.b]))
-        self.fabric.backward(discriminator_loss(*scores.split([len(fake), len(self.b)])))
-        discriminator.requires_grad_(False)
-        self.fabric.backward(generator_loss(discriminator(fake.detach().requires_grad_())))
-        discriminator.requires_grad_(True)
+        self.fabric.backward(self.trainer.gan.discriminator(*scores.split([len(fake), len(self.b)])))
+        require_gradient(optimizer, False)
+        self.fabric.backward(self.trainer.gan.generator(discriminator(fake.detach().requires_grad_())))
+        require_gradient(optimizer, True)
 
     def encoder(self) -> None:
         """The features of the inputs, without gradient, and those of the translations, backward to the translations."""
@@ -98,7 +98,7 @@ class StepParts:
     def _gradient_of_outputs(self) -> Tensor:
         """The gradient of the generator's whole loss by its outputs."""
         outputs = self.outputs.detach().requires_grad_()
-        total = generator_loss(self.trainer.networks["discriminator"](outputs[: len(self.a)]))
+        total = self.trainer.gan.generator(self.trainer.networks["discriminator"](outputs[: len(self.a)]))
         if self.trainer.weight > 0:
             total = total + self.trainer.weight * self.trainer.networks["contrast"](self.images, outputs)[0]
         self.fabric.backward(total)

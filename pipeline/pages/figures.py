@@ -21,8 +21,9 @@ LETTER = 0.09
 """The width of a letter in a label, in inches."""
 
 MEANING = {
-    "discriminator": "discriminator (least squares)",
+    "discriminator": "discriminator",
     "generator_gan": "generator against discriminator",
+    "r1": "gradient penalty of the discriminator",
     "contrast": "contrastive loss",
     "graph_density": "edges in the graphs, share of all",
 }

@@ -1,4 +1,4 @@
-"""Presets: the published setting for each public data set, written into params.yaml by one command."""
+"""Presets, written into params.yaml by one command: the published setting for each public data set, and photographs."""
 
 from io import BytesIO
 from pathlib import Path
@@ -12,19 +12,21 @@ from pipeline.console import announce
 from pipeline.params import parse_params, read_params
 
 PUBLISHED = Path(__file__).parent / "published.yaml"
+PHOTOGRAPHS = Path(__file__).parent / "photographs.yaml"
 NULL = "tag:yaml.org,2002:null"
 
 
 def preset_names() -> list[str]:
-    """The names of all presets, one per public data set."""
-    return sorted(DATASETS)
+    """The names of all presets: one for photographs of one's own, and one per public data set."""
+    return [PHOTOGRAPHS.stem, *sorted(DATASETS)]
 
 
 def list_presets() -> None:
     """Prints what presets are, and all their names."""
-    announce(PUBLISHED.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
-    for name in preset_names():
-        announce(f"  {name}")
+    for file, names in ((PHOTOGRAPHS, [PHOTOGRAPHS.stem]), (PUBLISHED, sorted(DATASETS))):
+        announce(file.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
+        for name in names:
+            announce(f"  {name}")
 
 
 def apply_preset(name: str, path: Path) -> None:
@@ -40,10 +42,14 @@ def apply_preset(name: str, path: Path) -> None:
     yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar(NULL, "null"))
     read_params(path)
     params = yaml.load(path)
+    preset = YAML(typ="safe").load(PHOTOGRAPHS if name == PHOTOGRAPHS.stem else PUBLISHED)
     params["data"]["source"] = name
-    for section, values in YAML(typ="safe").load(PUBLISHED).items():
-        for key, value in values.items():
-            _replace(params[section], key, value)
+    for section, values in preset.items():
+        if isinstance(values, dict):
+            for key, value in values.items():
+                _replace(params[section], key, value)
+        else:
+            params[section] = values
     parse_params(params, path)
     text = BytesIO()
     yaml.dump(params, text)

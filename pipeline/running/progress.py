@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator
 
 from rich.progress import TextColumn
 
-from gcl.training.gan_losses import SATURATED
 from gcl.training.loop import Record
 from pipeline.console import announce, bar, console
 
 SATURATION_WARNING = (
-    "warning: by step {step} the discriminator's loss had fallen below {saturated}: it tells every translation from a "
+    "warning: by step {step} the discriminator's loss had fallen to {loss:.2g}: it tells every translation from a "
     "real image, and the generator no longer learns anything from it. Set discriminator.spectral_norm: true, or lower "
     "train.discriminator_lr."
 )
@@ -36,5 +35,5 @@ def with_progress(records: Iterable[Record], start: int, steps: int, images: int
                 announce(f"step {record.step}/{steps}  {speed:.3g} images/s{losses}")
             if record.saturated and not warned:
                 warned = True
-                announce(SATURATION_WARNING.format(step=record.step, saturated=SATURATED))
+                announce(SATURATION_WARNING.format(step=record.step, loss=record.losses["discriminator"]))
             yield record

@@ -17,7 +17,7 @@ from gcl.measures.evaluation_rows import SIDES, YARDSTICKS
 from gcl.measures.rounding import UNKNOWN, rounded, shown
 from gcl.measures.statistics import RESAMPLES, Estimate, bootstrap_interval, chance_apart
 from gcl.measures.verdict import MIXED, WORSE, Verdict
-from gcl.training.gan_losses import SATURATED
+from gcl.training.gan_losses import loss_of
 from pipeline.console import announce
 from pipeline.pages.comparison import ComparedMetric, Comparison, Runs, find_runs
 from pipeline.pages.figures import Panel, draw_metrics, draw_samples
@@ -66,7 +66,7 @@ def _page(params: Params, manifest: Manifest, comparison: Comparison) -> str:
         by_image=[metric.name for metric in by_image],
         judged_by_image=any(metric.judged for metric in by_image),
         resamples=RESAMPLES,
-        saturated=SATURATED,
+        saturated=loss_of(params.discriminator.name).saturated,
         density=shown(main.curves["graph_density"].iloc[-1]) if "graph_density" in main.curves else None,
     )
 
@@ -85,7 +85,8 @@ def _table(params: Params, comparison: Comparison) -> dict[str, list[str]]:
         head = f"`{metric.name}`<br>{SIDES[metric.row['better']]}"
         columns[head] = [*cells, *(shown(metric.row[yardstick]) for yardstick in YARDSTICKS)]
     columns["training time"] = [*_times(runs), *unknown]
-    columns["saturated"] = [*(_saturated(of, seeds(params)) for of in runs.values()), *unknown]
+    limit = loss_of(params.discriminator.name).saturated
+    columns["saturated"] = [*(_saturated(of, seeds(params), limit) for of in runs.values()), *unknown]
     return columns
 
 
@@ -135,9 +136,9 @@ def _times(runs: Runs) -> list[str]:
     return [f"{_spread(Estimate([time / seconds for time in of], None))} {unit}" for of in times]
 
 
-def _saturated(runs: Sequence[RunFolder], seeds: Sequence[int]) -> str:
-    """The seeds whose discriminator became saturated."""
-    found = [str(seed) for run, seed in zip(runs, seeds, strict=True) if run.curves["discriminator"].min() < SATURATED]
+def _saturated(runs: Sequence[RunFolder], seeds: Sequence[int], limit: float) -> str:
+    """The seeds whose discriminator became saturated: its loss fell below ``limit``."""
+    found = [str(seed) for run, seed in zip(runs, seeds, strict=True) if run.curves["discriminator"].min() < limit]
     return f"**seed {', '.join(found)}**" if found else "no"
 
 

@@ -18,7 +18,7 @@ from gcl.measures.evaluation_rows import SIDES, check_rows
 from gcl.measures.verdict import verdict_on
 from gcl.networks.encoders import load_encoder
 from gcl.networks.model_folder import load_weights, read_description
-from gcl.training.gan_losses import SATURATED
+from gcl.training.gan_losses import loss_of
 from pipeline.console import announce
 from pipeline.pages.figures import draw_curves, draw_graph, draw_samples
 from pipeline.pages.rendering import render
@@ -64,7 +64,7 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
         counts=manifest.counts(),
         last=curves.iloc[-1].to_dict(),
         lowest_discriminator=curves["discriminator"].min(),
-        saturated=SATURATED,
+        saturated=loss_of(params.discriminator.name).saturated,
         results=results,
         verdict=verdict_on(results),
         sides=SIDES,
