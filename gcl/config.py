@@ -183,7 +183,7 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     """How translations are judged."""
 
-    features: Literal["small", "inception"]
+    features: Literal["small", "efficientnet_lite2", "inception"]
     inception_weights: File | None
     alexnet_weights: File | None
     batch_size: Width

@@ -32,7 +32,7 @@ def test_one_seed_has_values_and_paired_differences(runs):
     assert runs.row("no_pooling") == ["0.75", "0.75<br>+0.25 [+0.25, +0.25]", "75 s", "no"]
     assert runs.row("same") == ["0.5", "0.5<br>0 [0, 0]", "50 s", "no"]
     assert runs.row("untranslated A") == ["9.5", "9.5", "-", "-"]
-    assert runs.row("real B") == ["0.0725", "-", "-", "-"]
+    assert runs.row("another A") == ["-"] * 4 and runs.row("real B") == ["0.0725", "-", "-", "-"]
     assert "| `no_pooling`<br>pooling: false |" in page and "`lpips_small_to_truth`<br>lower is better" in page
 
 
@@ -62,11 +62,11 @@ def test_differences_pair_seeds_and_images(runs):
 
 def test_every_variant_stands_beside_doing_nothing(runs):
     runs.compare()
-    assert runs.verdicts() == ["better", "better", "better", "-", "-"]
+    assert runs.verdicts() == ["better", "better", "better", "-", "-", "-"]
     assert "**" not in runs.page.split("## Results")[0]
     runs.change(lpips_small_to_truth={"untranslated": 0.6})
     runs.compare()
-    assert runs.verdicts() == ["better", "mixed: worse by `lpips_small_to_truth`", "better", "-", "-"]
+    assert runs.verdicts() == ["better", "mixed: worse by `lpips_small_to_truth`", "better", "-", "-", "-"]
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -95,7 +95,7 @@ def test_where_every_variant_fails_nothing_is_compared(runs):
     for file in runs.root.rglob("per_image.csv"):
         file.write_text(file.read_text().replace("to_truth", "to_input", 1))
     page = runs.compare()
-    assert runs.verdicts() == ["**worse**"] * 3 + ["-", "-"]
+    assert runs.verdicts() == ["**worse**"] * 3 + ["-"] * 3
     assert page.count("**Every variant is worse than doing nothing") == 1 and "bootstrap" not in page
     assert [mark for mark in ("†", "<br>+", "<br>-") if mark in page] == []
     assert {interval for panel in runs.drawn["draw_metrics"] for interval in panel.intervals.values()} == {None}

@@ -18,8 +18,10 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from gcl.config import EvaluateConfig
 from gcl.errors import UserError
 from gcl.images.decoding import save_png
+from gcl.images.pixels import to_signed
 from gcl.measures.feature_sets import FEATURE_SETS
-from gcl.measures.pair_distances import lpips_distances
+from gcl.measures.lite2_network import DIMENSIONS, Lite2, lite2_distance, lite2_features
+from gcl.measures.pair_distances import lpips_distances, structure_distances
 from gcl.measures.published_extractors import (
     alexnet_distance,
     find_alexnet_weights,
@@ -27,6 +29,7 @@ from gcl.measures.published_extractors import (
     inception_features,
 )
 from gcl.measures.set_distances import frechet_and_kernel
+from gcl.networks.efficientnet_lite import lite_features
 from gcl.networks.published_weights import WeightsUnavailable
 
 
@@ -110,6 +113,39 @@ def test_alexnet_distance_is_the_package_s_own(tmp_path, monkeypatch, no_network
     assert list(ours.per_image.values()) == pytest.approx(theirs.flatten().tolist(), rel=1e-4)
     assert np.ptp(theirs.numpy()) > 1e-4
     assert "AlexNet" in ours.features
+    structure = structure_distances(*folders, alexnet_distance(file), "cpu")
+    assert structure.value > 0 and "AlexNet" in structure.features
+
+
+def test_lite2_enlarges_small_images_and_averages_its_last_stage(no_network, folders, pixels):
+    images = to_signed(pixels.flatten(0, 1))  # (6, 3, 64, 64)
+    enlarged = nn.functional.interpolate(images, (128, 128), mode="bilinear", antialias=True)
+    expected = lite_features(2, ["stride32"])(enlarged)[0].mean(dim=(2, 3))
+    network = Lite2()
+    assert expected.shape == (6, DIMENSIONS) and torch.allclose(network.pooled(images), expected, atol=1e-4)
+    assert [maps.shape[-1] for maps in network(torch.zeros(1, 3, 160, 136))] == [34, 17, 9, 5]
+    frechet, kernel = frechet_and_kernel(*folders, lite2_features(), 2, 0, "cpu")
+    difference = expected[:3].mean(dim=0) - expected[3:].mean(dim=0)
+    assert frechet.value >= difference.square().sum().item() * 0.999
+    assert "352 dimensions" in kernel.features and "at least 128 pixels" in kernel.features
+    assert "3 samples are fewer than the 352" in frechet.note and "KID" in frechet.note
+
+
+def test_lite2_distance_is_unweighted_over_its_stages(no_network, folders, pixels):
+    ours = lpips_distances(*folders, lite2_distance(), "cpu")
+    layers = [Lite2()(to_signed(images)) for images in pixels]
+    expected = torch.zeros(3)
+    for first, second in zip(*layers, strict=True):
+        unit = [nn.functional.normalize(maps, dim=1, eps=1e-10) for maps in (first, second)]
+        expected += (unit[0] - unit[1]).square().sum(dim=1).mean(dim=(1, 2))
+    assert list(ours.per_image.values()) == pytest.approx(expected.tolist(), rel=1e-3)
+    assert "unweighted" in ours.features
+    assert set(structure_distances(folders[0], folders[0], lite2_distance(), "cpu").per_image.values()) == {0}
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite2", "inception"])
+def test_features_of_imagenet_carry_the_caution(name):
+    assert "flatter" in FEATURE_SETS[name].scope and "flatter" not in FEATURE_SETS["small"].scope
 
 
 def test_weights_in_torch_s_cache_need_no_network(no_network, inception):

@@ -19,7 +19,12 @@ from gcl.measures.feature_sets import FEATURE_SETS
 from gcl.measures.judge_network import judge_distance, judge_features
 from gcl.measures.measurement import Measurement, library_version
 from gcl.measures.metrics import METRICS, Metric
-from gcl.measures.pair_distances import lpips_distances, peak_signal_to_noise
+from gcl.measures.pair_distances import (
+    lpips_distances,
+    peak_signal_to_noise,
+    structure_distances,
+    structure_to_next,
+)
 from gcl.measures.set_distances import frechet_and_kernel
 from pipeline.params import parse_params, read_mapping
 from pipeline.running.devices import make_fabric
@@ -74,12 +79,23 @@ def by_name(results: list[Result]) -> dict[str, Result]:
 
 @pytest.mark.parametrize(
     "features, sets, pairs",
-    [("small", ["fid_small", "kid_small"], "lpips_small"), ("inception", ["fid", "kid"], "lpips_alex")],
+    [
+        ("small", ["fid_small", "kid_small"], "small"),
+        ("efficientnet_lite2", ["fid_lite2", "kid_lite2"], "lite2"),
+        ("inception", ["fid", "kid"], "alex"),
+    ],
 )
 def test_names_tell_the_features(features, sets, pairs):
     assert [metric.name_on(FEATURE_SETS[features]) for metric in METRICS] == [
-        *sets, f"{pairs}_to_input", f"{pairs}_to_truth", "psnr_to_truth", "ssim_to_truth", "iou_mean", "iou_animal"
-    ]  # fmt: skip
+        *sets,
+        f"lpips_{pairs}_to_input",
+        f"structure_{pairs}_to_input",
+        f"lpips_{pairs}_to_truth",
+        "psnr_to_truth",
+        "ssim_to_truth",
+        "iou_mean",
+        "iou_animal",
+    ]
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -103,6 +119,10 @@ def test_yardsticks_are_the_same_metric_of_other_images(drawn):
     assert (lpips.measurement.value, lpips.real) == (0, None)
     assert lpips.untranslated == lpips_distances(source, truth, judge_distance(), "cpu").value
     assert results["lpips_small_to_input"].untranslated == 0 < results["lpips_small_to_input"].measurement.value
+    structure, judge = results["structure_small_to_input"], judge_distance()
+    assert structure.measurement.value == structure_distances(source, truth, judge, "cpu").value > 0
+    assert (structure.untranslated, structure.another) == (0, structure_to_next(source, judge, "cpu").value)
+    assert [name for name, result in results.items() if result.another is not None] == ["structure_small_to_input"]
     assert results["psnr_to_truth"].untranslated == peak_signal_to_noise(source, truth).value
     iou = results["iou_animal"]
     assert iou.measurement.value == iou.real > 0.9 > iou.untranslated and iou.scope is None
@@ -123,7 +143,7 @@ def test_sets_are_compared_once_for_all_metrics_of_them(drawn, monkeypatch):
 
 def test_what_the_data_set_does_not_have_is_not_measured(photographs):
     results = by_name(evaluate(CONFIG, photographs, photographs.split("testA"), "cpu"))
-    assert list(results) == ["fid_small", "kid_small", "lpips_small_to_input"]
+    assert list(results) == ["fid_small", "kid_small", "lpips_small_to_input", "structure_small_to_input"]
     assert results["fid_small"].real is not None
 
 
@@ -131,7 +151,7 @@ def test_one_training_image_is_no_set_to_compare_with(photographs):
     for image in photographs.images("trainB")[1:]:
         image.unlink()
     results = evaluate(CONFIG, photographs, photographs.split("testA"), "cpu")
-    assert [result.real for result in results] == [None] * 3
+    assert [result.real for result in results] == [None] * 4
 
 
 def brightness(context, images: Path) -> Measurement:

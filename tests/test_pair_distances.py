@@ -1,4 +1,4 @@
-"""LPIPS, PSNR and SSIM against their formulas."""
+"""LPIPS, structure, PSNR and SSIM against their formulas."""
 
 import dataclasses
 import json
@@ -11,7 +11,14 @@ from gcl.errors import UserError
 from gcl.images.decoding import save_png
 from gcl.images.pixels import to_signed
 from gcl.measures.judge_network import judge_distance, load_judge
-from gcl.measures.pair_distances import lpips_distances, peak_signal_to_noise, structural_similarity
+from gcl.measures.pair_distances import (
+    lpips_distances,
+    peak_signal_to_noise,
+    structural_similarity,
+    structure_distances,
+    structure_to_next,
+)
+from gcl.measures.self_similarity import self_similarity_difference
 from tests.noise import stacked, write_noise
 
 
@@ -32,6 +39,50 @@ def test_small_perceptual_distance_is_the_formula(tmp_path):
 def test_identical_images_are_at_no_perceptual_distance(tmp_path):
     folder = write_noise(tmp_path / "same", 2, seed=0)
     assert lpips_distances(folder, folder, judge_distance(), "cpu").per_image == {"000": 0, "001": 0}
+
+
+def self_similarity(features: np.ndarray) -> np.ndarray:
+    """The cosine similarities between all positions of a map (C, H, W), (HW, HW)."""
+    columns = features.reshape(len(features), -1)
+    unit = columns / np.linalg.norm(columns, axis=0).clip(1e-12)
+    return unit.T @ unit
+
+
+def test_self_similarities_are_compared_position_by_position():
+    """Positions alike in one map and orthogonal in the other differ by 1, twice among four pairs of positions."""
+    alike, apart = torch.tensor([[[1.0, 3.0]], [[0.0, 0.0]]]), torch.tensor([[[1.0, 0.0]], [[0.0, 2.0]]])  # (2, 1, 2)
+    assert self_similarity_difference(alike, apart) == pytest.approx(0.5)
+    first, second = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 5, 3, 4)))
+    second[:, 1, 2] = 0
+    expected = np.square(self_similarity(first.numpy()) - self_similarity(second.numpy())).mean()
+    assert self_similarity_difference(first, second) == pytest.approx(expected)
+
+
+def test_neither_the_scale_of_features_nor_their_rotation_is_structure():
+    features = torch.rand(3, 4, 4, dtype=torch.float64)
+    assert self_similarity_difference(features, 5 * features.flip(0)) < 1e-12
+
+
+def test_structure_is_that_of_the_judge_s_last_map(tmp_path):
+    first, second = write_noise(tmp_path / "a", 3, seed=0), write_noise(tmp_path / "b", 3, seed=1)
+    measurement = structure_distances(first, second, judge_distance(), "cpu")
+    maps = [load_judge()(to_signed(stacked(folder)))[-1].numpy() for folder in (first, second)]
+    expected = [np.square(self_similarity(a) - self_similarity(b)).mean() for a, b in zip(*maps, strict=True)]
+    assert list(measurement.per_image.values()) == pytest.approx(expected, rel=1e-4)
+    assert measurement.value == pytest.approx(np.mean(expected), rel=1e-4)
+    assert structure_distances(first, first, judge_distance(), "cpu").per_image == {"000": 0, "001": 0, "002": 0}
+    assert "last map" in measurement.features
+
+
+def test_the_structure_of_another_image_is_that_of_the_next_one(tmp_path):
+    folder, others = write_noise(tmp_path / "a", 3, seed=0), tmp_path / "others"
+    others.mkdir()
+    for index in range(3):
+        (others / f"{index:03}.png").symlink_to(folder / f"{(index + 1) % 3:03}.png")
+    expected = structure_distances(folder, others, judge_distance(), "cpu")
+    assert structure_to_next(folder, judge_distance(), "cpu").per_image == expected.per_image
+    save_png(np.zeros((40, 50, 3), np.uint8), folder / "larger.png")
+    assert structure_to_next(folder, judge_distance(), "cpu").images == 4
 
 
 def test_signal_to_noise_of_a_constant_offset(tmp_path):

@@ -26,6 +26,7 @@ def test_every_stage_left_its_results(project):
         "fid_small",
         "kid_small",
         "lpips_small_to_input",
+        "structure_small_to_input",
         "lpips_small_to_truth",
         "psnr_to_truth",
         "ssim_to_truth",
@@ -59,7 +60,7 @@ def test_the_report_shows_everything_and_no_machine(project):
     for picture in ("samples", "curves", "graph"):
         assert f"figures/{picture}.png" in report
         assert Image.open(project / "reports/figures" / f"{picture}.png").width > 300
-    for word in ("fid_small", "untranslated A", "`graph.hops`", "torch-fidelity", "One seed"):
+    for word in ("fid_small", "untranslated A", "another A", "`graph.hops`", "torch-fidelity", "One seed"):
         assert word in report
     for text in [report, *(path.read_text() for path in (project / "data/model").glob("*.json"))]:
         assert str(project) not in text and str(ROOT) not in text
@@ -146,6 +147,7 @@ def test_dvc_shows_the_yardsticks_beside_the_metrics(project):
     (shown,) = json.loads(run("dvc metrics show --json", project)).values()
     yardsticks = shown["data"]["reports/yardsticks.json"]["data"]
     assert yardsticks["untranslated"]["lpips_small_to_input"] == 0 < yardsticks["real"]["iou_animal"]
+    assert list(yardsticks["another"]) == ["structure_small_to_input"]
 
 
 def test_dvc_plots_draws_curves_and_grids(project):

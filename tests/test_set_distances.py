@@ -136,8 +136,28 @@ def test_images_of_several_sizes_become_squares_of_the_smallest_side(tmp_path):
     frechet, kernel = small(first, second)
     expected = straight_from_torch_fidelity(first, second, subset_size=6, samples_resize_and_crop=36)
     assert frechet.resize == kernel.resize == 36
+    told = "images of different sizes were resized and cropped to 36 x 36 pixels, the smallest being b/000.png"
+    assert kernel.note == f"{told}; data.image_size gives all images one shorter side"
+    assert frechet.note.startswith("biased") and frechet.note.endswith(kernel.note)
     assert frechet.value == pytest.approx(expected[KEY_METRIC_FID], rel=1e-5)
     assert kernel.value == pytest.approx(expected[KEY_METRIC_KID_MEAN], rel=1e-5)
+
+
+def test_one_image_much_smaller_than_the_others_is_named(tmp_path):
+    first, second = write_noise(tmp_path / "a", 4, seed=0, size=(72, 80)), write_noise(tmp_path / "b", 4, seed=1)
+    write_noise(tmp_path / "c", 6, seed=2, size=(65, 65))
+    features = judge_features()
+    _, plain = frechet_and_kernel(first, second, features, 16, 3, "cpu", alike=[])
+    _, named = frechet_and_kernel(first, second, features, 16, 3, "cpu", alike=[tmp_path / "c"])
+    assert "less than half" not in plain.note
+    assert "b/000.png, which is less than half of the median shorter side, 65: leave it out" in named.note
+
+
+def test_images_of_different_shapes_are_only_cropped(tmp_path):
+    first = write_noise(tmp_path / "a", 3, seed=0, size=(32, 48))
+    second = write_noise(tmp_path / "b", 3, seed=1, size=(40, 32))
+    kernel = small(first, second)[1]
+    assert kernel.note == "images of different shapes were cropped to their central 32 x 32 pixels"
 
 
 def test_images_of_one_oblong_size_stay_as_they_are(tmp_path):

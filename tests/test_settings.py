@@ -87,8 +87,8 @@ def test_photographs_of_any_shape_run_through_all_stages(experiment, graph, told
         path.name for path in (folder / TRANSLATED).glob("*.png")
     }
     rows = {row["name"]: row for row in json.loads((folder / "reports/evaluation.json").read_text())}
-    assert set(rows) == {"fid_small", "kid_small", "lpips_small_to_input"}
-    assert rows["fid_small"]["resize"] == 66
+    assert set(rows) == {"fid_small", "kid_small", "lpips_small_to_input", "structure_small_to_input"}
+    assert rows["fid_small"]["resize"] == 66 and "cropped to their central 66 x 66" in rows["kid_small"]["note"]
     assert (rows["fid_small"]["images"], rows["fid_small"]["reference"]) == (3, 2)
     report = (folder / "reports/report.md").read_text()
     assert told in report and "and images of B" in report and "unrelated" not in report
@@ -182,6 +182,7 @@ def test_the_verdict_and_the_yardsticks_stand_beside_the_metrics(experiment, cap
     yardsticks = json.loads((folder / "reports/yardsticks.json").read_text())
     assert yardsticks["untranslated"] == {name: row["untranslated"] for name, row in rows.items()}
     assert yardsticks["real"] == {name: row["real"] for name, row in rows.items() if row["real"] is not None}
+    assert yardsticks["another"] == {"structure_small_to_input": rows["structure_small_to_input"]["another"]}
     assert (
         rows["lpips_small_to_input"]["better"] == "neither" and yardsticks["untranslated"]["lpips_small_to_input"] == 0
     )

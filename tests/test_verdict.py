@@ -59,3 +59,8 @@ def test_the_sentence_names_both_sides_and_a_disagreement_about_sets():
 def test_the_sentence_warns_of_a_biased_metric():
     told = verdict_on([row("fid", 1, 2, note="biased, since 8 samples are too few"), row("kid", 1, 2)]).sentence
     assert told.endswith("Beware of fid: biased, since 8 samples are too few.")
+
+
+def test_the_sentence_says_a_shared_note_once():
+    told = verdict_on([row("fid", 1, 2, note="cropped"), row("kid", 1, 2, note="cropped")]).sentence
+    assert told.endswith("Beware of fid and kid: cropped.")

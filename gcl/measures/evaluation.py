@@ -1,4 +1,4 @@
-"""Measures all metrics of a folder of translations, and the scores of doing nothing and of real images beside them."""
+"""Measures all metrics of a folder of translations, and beside them the yardsticks, such as doing nothing."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from gcl.measures.rounding import rounded
 
 @dataclass(frozen=True)
 class Result:
-    """A metric of the translations and, for comparison, of two yardsticks.
+    """A metric of the translations and, for comparison, of three yardsticks.
 
     A yardstick is None where the metric makes no sense for it. ``name`` and ``scope`` depend on the features that the
     metric was measured on, ``misleads`` on the data set.
@@ -28,6 +28,7 @@ class Result:
     name: str
     measurement: Measurement
     untranslated: float | None
+    another: float | None
     real: float | None
     scope: str | None
     misleads: str | None
@@ -41,6 +42,7 @@ class Result:
             **measured,
             "value": rounded(self.measurement.value),
             "untranslated": rounded(self.untranslated),
+            "another": rounded(self.another),
             "real": rounded(self.real),
             "better": self.metric.better,
             "compares": self.metric.compares,
@@ -74,6 +76,7 @@ def _result(metric: Metric, context: Context) -> Result:
         metric.name_on(context.features),
         metric.measure(context, context.translated),
         _untranslated(metric, context),
+        _another(metric, context),
         _real(metric, context),
         context.features.scope if metric.on else None,
         metric.misleads(context.prepared.manifest),
@@ -84,6 +87,13 @@ def _untranslated(metric: Metric, context: Context) -> float | None:
     if metric.untranslated is not None:
         return metric.untranslated
     return metric.measure(context, context.prepared.split("testA")).value
+
+
+def _another(metric: Metric, context: Context) -> float | None:
+    # A single image has no other.
+    if metric.another is None or len(context.prepared.images("testA")) < 2:
+        return None
+    return metric.another(context).value
 
 
 def _real(metric: Metric, context: Context) -> float | None:

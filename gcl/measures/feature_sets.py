@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gcl.config import EvaluateConfig
 from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures
 from gcl.measures.judge_network import judge_distance, judge_features
+from gcl.measures.lite2_network import lite2_distance, lite2_features
 from gcl.measures.published_extractors import alexnet_distance, inception_features
 
 
@@ -17,16 +18,22 @@ class FeatureSet:
         pooled, perceptual: load the two from the parameters in ``evaluate``; WeightsUnavailable if weights are missing.
         pooled_suffix, perceptual_suffix: appended to the names of metrics measured on them, so that nobody mistakes
             the values for published ones.
-        scope: what the values can be compared with, if not with published ones: the end of a sentence that begins
-            "The features of these metrics are".
+        scope: what the values can be compared with, and what they favour: the end of a sentence that begins "The
+            features of these metrics are".
     """
 
     pooled: Callable[[EvaluateConfig], PooledFeatures]
     pooled_suffix: str
     perceptual: Callable[[EvaluateConfig], PerceptualDistance]
     perceptual_suffix: str
-    scope: str | None = None
+    scope: str
 
+
+FLATTERED = (
+    "being ImageNet features, they flatter a generator whose discriminator looks at ImageNet features too, such as "
+    "`projected` (Kynkäänniemi et al., ICLR 2023), so look at the pictures and at the structure as well"
+)
+"""The caution that belongs to every network trained on ImageNet."""
 
 FEATURE_SETS = {
     "small": FeatureSet(
@@ -37,10 +44,19 @@ FEATURE_SETS = {
         scope="those of the small network that comes with the project, not of Inception or AlexNet: the values "
         "can be compared between runs of this project, but not with anything published",
     ),
+    "efficientnet_lite2": FeatureSet(
+        pooled=lambda config: lite2_features(),
+        pooled_suffix="_lite2",
+        perceptual=lambda config: lite2_distance(),
+        perceptual_suffix="_lite2",
+        scope="those of EfficientNet-Lite2, not of Inception or AlexNet: the values can be compared between runs of "
+        f"this project, but not with anything published; {FLATTERED}",
+    ),
     "inception": FeatureSet(
         pooled=lambda config: inception_features(config.inception_weights),
         pooled_suffix="",
         perceptual=lambda config: alexnet_distance(config.alexnet_weights),
         perceptual_suffix="_alex",
+        scope=f"the published ones; {FLATTERED}",
     ),
 }

@@ -12,7 +12,13 @@ from gcl.images.manifest import Manifest
 from gcl.measures.evaluation_context import Context
 from gcl.measures.feature_sets import FeatureSet
 from gcl.measures.measurement import Measurement
-from gcl.measures.pair_distances import lpips_distances, peak_signal_to_noise, structural_similarity
+from gcl.measures.pair_distances import (
+    lpips_distances,
+    peak_signal_to_noise,
+    structural_similarity,
+    structure_distances,
+    structure_to_next,
+)
 from gcl.measures.region_overlap import region_overlaps
 from gcl.measures.set_distances import frechet_and_kernel
 
@@ -35,6 +41,7 @@ class Metric:
         needs: what the data set must have: the true translations of testA, or its masks; None for nothing.
         real: the split whose images give the yardstick ``real``; None if that makes no sense.
         untranslated: the yardstick ``untranslated`` if it is known without measuring; None to measure it.
+        another: measures the yardstick ``another``, every input held against another one; None if that makes no sense.
         misleads_on_scenes: why nobody should judge by it on drawn scenes, as a clause; None if it does not mislead.
     """
 
@@ -47,6 +54,7 @@ class Metric:
     needs: Literal["truth", "masks"] | None = None
     real: Literal["trainB", "testB"] | None = None
     untranslated: float | None = None
+    another: Callable[[Context], Measurement] | None = None
     misleads_on_scenes: str | None = None
 
     def name_on(self, features: FeatureSet) -> str:
@@ -77,6 +85,14 @@ def _lpips_to(split: str) -> Callable[[Context, Path], Measurement]:
         return lpips_distances(images, context.prepared.split(split), context.perceptual, context.device)
 
     return measure
+
+
+def _structure_to_input(context: Context, images: Path) -> Measurement:
+    return structure_distances(images, context.prepared.split("testA"), context.perceptual, context.device)
+
+
+def _structure_of_another(context: Context) -> Measurement:
+    return structure_to_next(context.prepared.split("testA"), context.perceptual, context.device)
 
 
 def _overlaps_with_masks(context: Context, images: Path) -> dict[str, Measurement]:
@@ -113,6 +129,18 @@ METRICS = [
         on="perceptual",
         untranslated=0.0,
         measure=_lpips_to("testA"),
+    ),
+    Metric(
+        "structure{features}_to_input",
+        "is the mean squared difference between the self-similarity of each translation and that of its input (the "
+        "cosine similarities between all positions of the network's last map): the lower, the more of the arrangement "
+        "is kept, but 0 is the untouched input, so neither lower nor higher is better",
+        better="neither",
+        compares="pairs",
+        on="perceptual",
+        untranslated=0.0,
+        another=_structure_of_another,
+        measure=_structure_to_input,
     ),
     Metric(
         "lpips{features}_to_truth",

@@ -15,7 +15,7 @@ from gcl.networks.published_weights import local_or_published
 
 INCEPTION = "inception-v3-compat"
 INCEPTION_DIMENSIONS = 2048
-OFFLINE = "evaluate.features to small"
+OFFLINE = "evaluate.features to small or efficientnet_lite2"
 
 
 def inception_features(weights: Path | None) -> PooledFeatures:

@@ -1,8 +1,9 @@
 """FID and KID: how far apart two sets of images are, judged by one feature vector per image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -31,13 +32,14 @@ def frechet_and_kernel(
     KID is the mean over torch-fidelity's 100 random subsets of min(1000, images, references) images, drawn without
     replacement by ``seed``. It is not multiplied by any factor. ``alike`` are folders whose values are to be compared
     with these. Unless all images in all of these folders have the same size, they are resized and centre-cropped to a
-    square with the smallest side found in any of them. Any device but CUDA means the CPU.
+    square with the smallest side found in any of them, and the notes of both say so. Any device but CUDA means the CPU.
 
     UserError if one of the two folders holds fewer than two images.
     """
     sets = [png_files(folder, at_least=2) for folder in (images, reference)]
     counts = {"images": len(sets[0]), "reference": len(sets[1])}
-    side = _common_side([*sets[0], *sets[1], *(file for folder in alike for file in png_files(folder, at_least=1))])
+    compared = [*sets[0], *sets[1], *(file for folder in alike for file in png_files(folder, at_least=1))]
+    side, resizing = _common_side({file: read_rgb(file).size for file in compared})
     subset_size = min(LARGEST_SUBSET, *counts.values())
     numbers = calculate_metrics(
         input1=_Pixels(sets[0], side),
@@ -56,11 +58,11 @@ def frechet_and_kernel(
         save_cpu_ram=True,
         verbose=False,
     )
-    note = _bias(features, min(counts.values()))
+    notes = filter(None, (_bias(features, min(counts.values())), resizing))
     shared = {"features": features.description, "library": library_version("torch-fidelity"), "resize": side, **counts}
     return (
-        Measurement(numbers[KEY_METRIC_FID], note=note, **shared),
-        Measurement(numbers[KEY_METRIC_KID_MEAN], subset_size=subset_size, **shared),
+        Measurement(numbers[KEY_METRIC_FID], note="; ".join(notes) or None, **shared),
+        Measurement(numbers[KEY_METRIC_KID_MEAN], note=resizing, subset_size=subset_size, **shared),
     )
 
 
@@ -84,10 +86,19 @@ class _Pixels(Dataset):
         return transforms.pil_to_tensor(image)
 
 
-def _common_side(files: Sequence[Path]) -> int | None:
-    """The smallest side found; None if all images have the same size."""
-    sizes = {read_rgb(file).size for file in files}
-    return None if len(sizes) == 1 else min(min(size) for size in sizes)
+def _common_side(sizes: Mapping[Path, tuple[int, int]]) -> tuple[int | None, str | None]:
+    """The smallest side found and what to say of it; None and None if all images have the same size."""
+    if len(set(sizes.values())) == 1:
+        return None, None
+    sides = {file: min(size) for file, size in sizes.items()}
+    smallest, median = min(sides, key=sides.get), float(np.median(list(sides.values())))
+    side, name = sides[smallest], f"{smallest.parent.name}/{smallest.name}"
+    if side == max(sides.values()):
+        return side, f"images of different shapes were cropped to their central {side} x {side} pixels"
+    told = f"images of different sizes were resized and cropped to {side} x {side} pixels, the smallest being {name}"
+    if side < median / 2:
+        told += f", which is less than half of the median shorter side, {median:g}: leave it out or replace it"
+    return side, f"{told}; data.image_size gives all images one shorter side"
 
 
 def _bias(features: PooledFeatures, samples: int) -> str | None:

@@ -33,8 +33,8 @@ def verdict_on(rows: Iterable[Row]) -> Verdict:
         f"translations by {_listed(worse)}, and worse by {_listed(better)}.",
         SAME: "No different from doing nothing: no metric tells the translations from the untranslated test images.",
     }[word]
-    cautions = [f"Beware of {row['name']}: {row['note']}." for row in judged if row["note"]]
-    return Verdict(word, [row["name"] for row in worse], " ".join([sentence, *_disagreement(better, worse), *cautions]))
+    told = [sentence, *_disagreement(better, worse), *_cautions(judged)]
+    return Verdict(word, [row["name"] for row in worse], " ".join(told))
 
 
 def is_judged(row: Row) -> bool:
@@ -53,6 +53,15 @@ def _disagreement(better: Sequence[Row], worse: Sequence[Row]) -> list[str]:
     """A sentence, if metrics that compare the same two sets disagree on whether the translations are better."""
     sides = [[row["name"] for row in rows if row["compares"] == "sets"] for rows in (better, worse)]
     return [f"{' and '.join(chain(*sides))} disagree: look at the pictures."] if all(sides) else []
+
+
+def _cautions(judged: Sequence[Row]) -> list[str]:
+    """One sentence for each note, with all the metrics that it belongs to."""
+    named: dict[str, list[str]] = {}
+    for row in judged:
+        if row["note"]:
+            named.setdefault(row["note"], []).append(row["name"])
+    return [f"Beware of {' and '.join(names)}: {note}." for note, names in named.items()]
 
 
 def _listed(rows: Sequence[Row]) -> str:

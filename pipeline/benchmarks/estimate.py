@@ -77,7 +77,7 @@ def estimate(params: Params, prepared: Prepared) -> list[StageTime]:
             prepared_image=_drawing_seconds(params) if params.data.source == "scenes" else None,
             steps={name: _step_seconds(variant, drawn) for name, variant in variants.items()},
             translated_image=_translation_seconds(params, drawn),
-            evaluation=_evaluation_seconds(params, counts) if params.evaluate.features == "small" else None,
+            evaluation=_evaluation_seconds(params, counts) if params.evaluate.features != "inception" else None,
         )
     return stage_times(params, costs, counts)
 

@@ -15,15 +15,15 @@ BUDGET = 10.0
 
 def measure_evaluation(params: Params) -> dict[str, object]:
     """Measures test images per second on drawn images of the setting's size; the truth stands in for translations."""
-    timing = evaluation_time(params, TRAIN, TEST, BUDGET)
+    bundled = params.evaluate.model_copy(update={"features": "small"})
+    timing = evaluation_time(params.model_copy(update={"evaluate": bundled}), TRAIN, TEST, BUDGET)
     speed = {**timing.read(), "images_a_second": TEST / timing.seconds}
     return {"train": TRAIN, "test": TEST, "size": drawn_size(params), **speed}
 
 
 def evaluation_time(params: Params, train: int, test: int, budget: float, least: int = 3) -> Timing:
     """How long the evaluation of ``test`` translations takes, with ``train`` images of B as a yardstick."""
-    config = params.evaluate.model_copy(update={"features": "small"})
     device = one_device(params.train.accelerator)
     with drawn_data(params, train, test) as prepared:
-        call = {"evaluation": lambda: evaluate(config, prepared, prepared.split("testB"), device.type)}
+        call = {"evaluation": lambda: evaluate(params.evaluate, prepared, prepared.split("testB"), device.type)}
         return interleaved(call, device, budget, least)["evaluation"]

@@ -116,8 +116,9 @@ class RunFolder:
     ) -> list[Path]:
         """Writes the four files of an evaluation, and returns their paths.
 
-        ``metrics`` are by name; ``yardsticks`` are the same metrics of doing nothing and of real images. DVC shows
-        both. ``rows`` hold every metric with how it was measured. ``per_image`` is as :attr:`per_image` returns it.
+        ``metrics`` are by name; ``yardsticks`` are the same metrics of doing nothing, of another input and of
+        real images. DVC shows both. ``rows`` hold every metric with how it was measured. ``per_image`` is as
+        :attr:`per_image` returns it.
         """
         self.reports.mkdir(parents=True, exist_ok=True)
         contents = {"metrics.json": metrics, "yardsticks.json": yardsticks, "evaluation.json": rows}

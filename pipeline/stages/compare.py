@@ -72,19 +72,21 @@ def _page(params: Params, manifest: Manifest, comparison: Comparison) -> str:
 
 
 def _table(params: Params, comparison: Comparison) -> dict[str, list[str]]:
-    """The columns by their heads; each has one cell per variant, then the two yardsticks."""
+    """The columns by their heads; each has one cell per variant, then the three yardsticks."""
     runs, verdicts, changes = comparison.runs, comparison.verdicts, params.ablate.variants
+    labels = [_label(variant, changes.get(variant, {})) for variant in runs]
+    unknown = [UNKNOWN] * len(YARDSTICKS)
     columns = {
-        "variant": [*(_label(variant, changes.get(variant, {})) for variant in runs), "untranslated A", "real B"],
-        "beside doing nothing": [*(_beside_nothing(verdicts[variant]) for variant in runs), UNKNOWN, UNKNOWN],
+        "variant": [*labels, "untranslated A", "another A", "real B"],
+        "beside doing nothing": [*(_beside_nothing(verdicts[variant]) for variant in runs), *unknown],
     }
     for metric in comparison.shown:
         cells = [_cell(metric, variant, params.evaluate.seed, metric in comparison.compared) for variant in runs]
         head = f"`{metric.name}`<br>{SIDES[metric.row['better']]}"
-        columns[head] = [*cells, shown(metric.row["untranslated"]), shown(metric.row["real"])]
-    columns["training time"] = [*_times(runs), UNKNOWN, UNKNOWN]
+        columns[head] = [*cells, *(shown(metric.row[yardstick]) for yardstick in YARDSTICKS)]
+    columns["training time"] = [*_times(runs), *unknown]
     limit = loss_of(params.discriminator.name).saturated
-    columns["saturated"] = [*(_saturated(of, seeds(params), limit) for of in runs.values()), UNKNOWN, UNKNOWN]
+    columns["saturated"] = [*(_saturated(of, seeds(params), limit) for of in runs.values()), *unknown]
     return columns
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from gcl.config import MAIN, Params
 from gcl.images.prepared import Prepared
 from gcl.measures.evaluation import evaluate, per_image
-from gcl.measures.evaluation_rows import SIDES, Row, yardsticks
+from gcl.measures.evaluation_rows import SIDES, YARDSTICKS, Row, yardsticks
 from gcl.measures.rounding import shown
 from gcl.measures.verdict import verdict_on
 from pipeline.console import announce
@@ -48,5 +48,5 @@ def _tracked(identity: dict[str, Any], run: RunFolder, name: str | None) -> Abst
 
 
 def _line(row: Row) -> str:
-    beside = f"untranslated {shown(row['untranslated']):>9}   real {shown(row['real']):>9}"
-    return f"{row['name']:22} {shown(row['value']):>9}   {beside}   ({SIDES[row['better']]})"
+    beside = "   ".join(f"{yardstick} {shown(row[yardstick]):>9}" for yardstick in YARDSTICKS)
+    return f"{row['name']:24} {shown(row['value']):>9}   {beside}   ({SIDES[row['better']]})"
