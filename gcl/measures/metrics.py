@@ -134,7 +134,7 @@ METRICS = [
         "structure{features}_to_input",
         "is the mean squared difference between the self-similarity of each translation and that of its input (the "
         "cosine similarities between all positions of the network's last map): the lower, the more of the arrangement "
-        "is kept, but 0 is the untouched input, so neither lower nor higher is better",
+        "survives, but 0 is the untouched input, so neither lower nor higher is better",
         better="neither",
         compares="pairs",
         on="perceptual",
