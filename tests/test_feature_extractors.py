@@ -20,7 +20,7 @@ from gcl.errors import UserError
 from gcl.images.decoding import save_png
 from gcl.images.pixels import to_signed
 from gcl.measures.feature_sets import FEATURE_SETS
-from gcl.measures.lite2_network import DIMENSIONS, Lite2, lite2_distance, lite2_features
+from gcl.measures.lite2_network import DIMENSIONS, Lite2, Lite2Vectors, lite2_distance, lite2_features
 from gcl.measures.pair_distances import lpips_distances, structure_distances
 from gcl.measures.published_extractors import (
     alexnet_distance,
@@ -29,7 +29,7 @@ from gcl.measures.published_extractors import (
     inception_features,
 )
 from gcl.measures.set_distances import frechet_and_kernel
-from gcl.networks.efficientnet_lite import lite_features
+from gcl.networks.efficientnet_lite import whole_lite
 from gcl.networks.published_weights import WeightsUnavailable
 
 
@@ -117,18 +117,17 @@ def test_alexnet_distance_is_the_package_s_own(tmp_path, monkeypatch, no_network
     assert structure.value > 0 and "AlexNet" in structure.features
 
 
-def test_lite2_enlarges_small_images_and_averages_its_last_stage(no_network, folders, pixels):
-    images = to_signed(pixels.flatten(0, 1))  # (6, 3, 64, 64)
-    enlarged = nn.functional.interpolate(images, (128, 128), mode="bilinear", antialias=True)
-    expected = lite_features(2, ["stride32"])(enlarged)[0].mean(dim=(2, 3))
-    network = Lite2()
-    assert expected.shape == (6, DIMENSIONS) and torch.allclose(network.pooled(images), expected, atol=1e-4)
-    assert [maps.shape[-1] for maps in network(torch.zeros(1, 3, 160, 136))] == [34, 17, 9, 5]
+def test_lite2_enlarges_small_images_and_averages_its_last_features(no_network, folders, pixels):
+    enlarged = nn.functional.interpolate(pixels.flatten(0, 1).float(), (224, 224), mode="bilinear", antialias=True)
+    # (6, 3, 224, 224) in [0, 255], scaled as the weights were trained with.
+    expected = whole_lite(2).forward_features((enlarged - 127) / 128).mean(dim=(2, 3))
+    found = Lite2Vectors().pooled(to_signed(pixels.flatten(0, 1)))
+    assert found.shape == (6, DIMENSIONS) and torch.allclose(found, expected, atol=1e-4)
     frechet, kernel = frechet_and_kernel(*folders, lite2_features(), 2, 0, "cpu")
     difference = expected[:3].mean(dim=0) - expected[3:].mean(dim=0)
     assert frechet.value >= difference.square().sum().item() * 0.999
-    assert "352 dimensions" in kernel.features and "at least 128 pixels" in kernel.features
-    assert "3 samples are fewer than the 352" in frechet.note and "KID" in frechet.note
+    assert "1280 dimensions" in kernel.features and "at least 224 pixels" in kernel.features
+    assert "3 samples are fewer than the 1280" in frechet.note and "KID" in frechet.note
 
 
 def test_lite2_distance_is_unweighted_over_its_stages(no_network, folders, pixels):

