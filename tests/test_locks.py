@@ -18,9 +18,8 @@ import os, sys, time
 from pathlib import Path
 from gcl.locks import only_writer
 with only_writer(*map(Path, sys.argv[1:])):
-    child = os.fork()
-    if child:
-        print(child, flush=True)
+    if os.fork() == 0:  # the fork names itself: by then it has let go of the locks
+        print(os.getpid(), flush=True)
     time.sleep(60)
 """
 

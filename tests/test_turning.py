@@ -28,7 +28,7 @@ def turned(value: Any) -> Any:
         case Mapping():
             return {**value, "another": {}}
         case list():
-            return value[1:]
+            return value[1:] or ["another"]
         case _:
             return "another"
 
