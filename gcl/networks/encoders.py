@@ -29,7 +29,9 @@ class EncoderKind:
     Attributes:
         layers: returns the layers that features can be taken from, in order from the image on.
         load: (chosen layers, local file of weights or None) -> the frozen network. It maps images (B, 3, H, W) in
-            [-1, 1] to one (B, C, H', W') per chosen layer; its attribute ``channels`` lists their C.
+            [-1, 1] to one (B, C, H', W') per chosen layer. Its attribute ``channels`` lists their C, and ``strides``
+            the pixels between two neighbouring features: feature (i, j) stands for the square of that side whose first
+            pixel is (i * stride, j * stride).
     """
 
     layers: Callable[[], Sequence[str]]

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import timm
 import torch
+import torch.nn.functional as F
 from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
@@ -34,7 +35,8 @@ class TimmFeatures(nn.Module):
         state: the weights of the whole network by timm's names; None downloads them into timm's own cache.
         scale: what normalises images in [0, 1]; None for what timm says of the network.
 
-    ``channels`` holds the number of channels of each layer, in the order of ``layers``.
+    ``channels`` holds the number of channels of each layer, in the order of ``layers``, and ``strides`` the pixels
+    between two neighbouring features.
 
     Raises EncoderError for an unknown network or layer, and for a ``state`` that does not fit or is not finite. Without
     ``state``, whatever timm's download raises.
@@ -50,8 +52,9 @@ class TimmFeatures(nn.Module):
         chosen = sorted({names.index(layer) for layer in layers})
         self.network = _loaded(name, chosen, state)
         self.order = [chosen.index(names.index(layer)) for layer in layers]
-        widths = self.network.feature_info.channels()
+        widths, reductions = self.network.feature_info.channels(), self.network.feature_info.reduction()
         self.channels = [widths[index] for index in self.order]
+        self.strides = [reductions[index] for index in self.order]
         config = self.network.pretrained_cfg
         for buffer, values in zip(
             ("mean", "standard_deviation"), scale or (config["mean"], config["std"]), strict=True
@@ -65,11 +68,22 @@ class TimmFeatures(nn.Module):
         return super().train(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Maps images (B, 3, H, W) in [-1, 1] to one (B, C, H', W') per chosen layer, in the order given."""
-        features = self.network(((images + 1) / 2 - self.mean) / self.standard_deviation)
+        """Maps images (B, 3, H, W) in [-1, 1] to one (B, C, H', W') per chosen layer, in the order given.
+
+        H' and W' are H and W divided by the layer's stride, rounded up.
+        """
+        height, width = images.shape[-2:]
+        # Networks differ in what they do where a stride does not divide a side: some refuse, others pad at the top and
+        # shift all features. With a border of zeros at the right and at the bottom, every one of them divides it.
+        border = (0, -width % max(self.strides), 0, -height % max(self.strides))
+        features = self.network(F.pad(((images + 1) / 2 - self.mean) / self.standard_deviation, border))
         if str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC"):
             features = [maps.permute(0, 3, 1, 2) for maps in features]  # (B, H', W', C) -> (B, C, H', W')
-        return [features[index] for index in self.order]
+        # What lies wholly in the border is left out.
+        return [
+            features[index][..., : -(-height // stride), : -(-width // stride)]
+            for index, stride in zip(self.order, self.strides, strict=True)
+        ]
 
 
 def published_features(name: str, layers: Sequence[str]) -> TimmFeatures:

@@ -15,9 +15,9 @@ from gcl.networks.weight_files import read_state
 class Encoder(nn.Module):
     """Features of images after chosen ReLUs of a frozen VGG-like network.
 
-    ``channels`` holds the number of channels of each chosen layer, in the order of ``layers``. The network is always
-    in evaluation mode. No parameter requires a gradient, but gradients flow through to the images. A new encoder has
-    random weights until :meth:`load` is called.
+    ``channels`` holds the number of channels of each chosen layer, in the order of ``layers``, and ``strides`` the
+    pixels between two neighbouring features. The network is always in evaluation mode. No parameter requires a
+    gradient, but gradients flow through to the images. A new encoder has random weights until :meth:`load` is called.
 
     Raises EncoderError if no layer is given, or for a layer that the plan does not have.
     """
@@ -34,6 +34,7 @@ class Encoder(nn.Module):
             raise EncoderError(f"no encoder layer chosen: the layers are {', '.join(allowed)}")
         self.features, self._names = _up_to(plan, max(self.layers, key=allowed.index))
         self.channels = [plan.widths[_block_of(name)] for name in self.layers]
+        self.strides = [2 ** _block_of(name) for name in self.layers]
         # (3,) -> (3,1,1). They are not part of the state, because published VGG16 files do not hold them.
         for name in ("mean", "standard_deviation"):
             scale = torch.tensor(getattr(plan, name)).view(3, 1, 1)

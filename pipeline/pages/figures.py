@@ -106,14 +106,14 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set_axisbelow(True)
 
 
-def draw_graph(graph: PatchGraph, pair: Sequence[Path], target: Path) -> None:
-    """Draws the ``graph`` of one input on the images of the input and its translation.
+def draw_graph(graph: PatchGraph, stride: int, pair: Sequence[Path], target: Path) -> None:
+    """Draws the ``graph`` of one input, from an encoder layer of this ``stride``, on the input and its translation.
 
     From the left: the input with the patch nearest to its centre and that patch's neighbours; the same places in the
     translation; and the nodes that each pooling level kept.
     """
     images = [to_tensor(path) for path in pair]
-    places = _pixel_places(graph, images[0].shape[-2:])  # (N, 2), x and y
+    places = pixel_places(graph, stride, images[0].shape[-2:])  # (N, 2), x and y
     middle = np.array(images[0].shape[:0:-1]) / 2
     chosen = int(np.linalg.norm(places - middle, axis=1).argmin())
 
@@ -154,12 +154,15 @@ def _draw_kept(axes: Axes, places: np.ndarray, graph: PatchGraph) -> None:
     axes.set_xlabel(f"{len(places)} nodes -> {counts}", fontsize=8)
 
 
-def _pixel_places(graph: PatchGraph, size: Sequence[int]) -> np.ndarray:
-    """The centres (N, 2) of the first image's patches, x and y in its pixels; ``size`` is its height and width."""
-    # The encoder's pooling drops the last pixel of an odd side, so the stride is a whole number.
-    height, width = graph.map_size
-    rows, columns = (graph.ids[0] // width).numpy(), (graph.ids[0] % width).numpy()
-    return np.stack([columns + 0.5, rows + 0.5], axis=1) * (size[0] // height) - 0.5
+def pixel_places(graph: PatchGraph, stride: int, size: Sequence[int]) -> np.ndarray:
+    """The centres (N, 2) of the first image's patches, x and y in its pixels; ``size`` is its height and width.
+
+    A patch is a square whose side is the ``stride``; of those at the right and at the bottom, the image may hold less.
+    """
+    ids, width = graph.ids[0].numpy(), graph.map_size[1]
+    first = stride * np.stack([ids % width, ids // width], axis=1)
+    last = np.minimum(first + stride, size[::-1]) - 1
+    return (first + last) / 2
 
 
 def _show(axes: Axes, image: Tensor) -> None:

@@ -112,7 +112,7 @@ def _draw_method(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.train.seed)
         _, graphs = loss(*features)
-    draw_graph(graphs[-1], pair, target)
+    draw_graph(graphs[-1], encoder.strides[-1], pair, target)
     return {
         layer: statistics_of(of_layer.to_data()[0])
         for layer, of_layer in zip(params.encoder.layers, graphs, strict=True)
