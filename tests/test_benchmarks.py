@@ -6,19 +6,21 @@ from copy import deepcopy
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from gcl.config import MAIN
 from gcl.images.prepared import Prepared
 from gcl.training.from_params import build_trainer
-from pipeline.benchmarks import evaluation, graph_loss, startup, step, timing, translation
+from pipeline.benchmarks import estimate, evaluation, graph_loss, startup, step, timing, translation
 from pipeline.benchmarks.bench import bench
 from pipeline.benchmarks.convolutions import bare, record_convolutions
-from pipeline.benchmarks.estimate import Costs, image_counts, stage_times, total
+from pipeline.benchmarks.estimate import Costs, image_counts, stage_times, total, without_ablation
 from pipeline.benchmarks.graph_loss import Cost, GraphLossCall, Size
 from pipeline.benchmarks.settings import published
 from pipeline.cli import app
-from pipeline.params import parse_params
+from pipeline.params import parse_params, read_mapping
+from pipeline.presets.apply import apply_preset
 from pipeline.running.code_that_counts import stages
 from pipeline.running.devices import make_fabric
 from tests.project import TINY
@@ -99,6 +101,7 @@ def test_the_estimate_adds_up(settings, tiny):
     }
     assert list(dict.fromkeys(row.stage.split("@")[0] for row in rows)) == list(stages())
     assert total(rows) == sum(row.seconds for row in rows)
+    assert [row.stage for row in without_ablation(rows)] == ["prepare", "train", "translate", "evaluate", "report"]
     assert "ablate@main" not in {row.stage for row in stage_times(tiny, costs, counts)}
 
 
@@ -113,6 +116,48 @@ def test_the_estimate_counts_the_images_that_there_are(settings, tmp_path, save_
 def test_the_published_setting_is_the_preset(tiny):
     setting = published(tiny)
     assert (setting.encoder.name, setting.graph.threshold, setting.train.crop_size) == ("vgg16", 0.1, 256)
+
+
+@pytest.fixture
+def estimated(monkeypatch, tmp_path):
+    """Runs `gcl bench --estimate` with few steps and without downloads; returns its JSON and what it printed."""
+    monkeypatch.setattr(estimate, "BUDGET", 0.0)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", lambda *_, **__: pytest.fail("a download"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(contents):
+        YAML().dump(contents, tmp_path / "params.yaml")
+        result = CliRunner().invoke(app, ["bench", "--estimate", "--output", "times.json"], catch_exceptions=False)
+        assert result.exit_code == 0
+        return json.loads((tmp_path / "times.json").read_text()), result.stdout
+
+    return run
+
+
+def test_an_encoder_and_a_discriminator_with_other_weights_are_estimated_without_a_network(estimated, tiny):
+    contents = tiny.model_dump(mode="json")
+    contents["encoder"] |= {"name": "timm/resnet10t", "layers": ["stride8", "stride4"]}
+    contents["discriminator"] |= {"name": "projected"}
+    measured, told = estimated(contents)
+    assert all(row["seconds"] > 0 for row in measured["estimate"])
+    assert 0 < measured["total_without_ablation"] < measured["total"]
+    assert "dvc repro report" in told and "to count" not in told
+
+
+def test_the_preset_for_photographs_is_estimated_before_there_are_any(estimated, settings, tmp_path):
+    YAML().dump(settings, tmp_path / "params.yaml")
+    apply_preset("photographs", tmp_path / "params.yaml")
+    contents = read_mapping(tmp_path / "params.yaml")
+    contents["data"]["image_size"] = contents["train"]["load_size"] = contents["train"]["crop_size"] = 32
+    contents["evaluate"]["features"], contents["ablate"]["variants"] = "small", {}
+    measured, told = estimated(contents)
+    rows = {row["stage"]: row for row in measured["estimate"]}
+    assert rows["prepare"] == {
+        "stage": "prepare",
+        "seconds": None,
+        "sum": "2200 images: cannot be measured beforehand",
+    }
+    assert rows["train"]["seconds"] > 0 and "assumed are 1000 + 100 per domain" in told
 
 
 @pytest.fixture

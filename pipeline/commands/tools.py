@@ -94,7 +94,8 @@ def bench(
     params_file: ParamsFile = PARAMS,
     output: Annotated[Path | None, typer.Option("--output", help="JSON file for the measurements.")] = None,
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Only estimate how long `dvc repro` takes here with these parameters.")
+        bool,
+        typer.Option("--estimate", help="Only estimate how long `dvc repro` takes here, with and without ablation."),
     ] = False,
 ):
     """Time graph loss, training steps, translation, evaluation and start-up on this machine, which should be idle."""
