@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gcl.networks.architectures import EncoderError
-from gcl.networks.efficientnet_lite import DIGESTS, lite_features, packaged_weights, renamed
+from gcl.networks.efficientnet_lite import DIGESTS, SCALE, lite_features, packaged_weights, renamed, whole_lite
 from gcl.networks.encoders import ENCODERS, STRIDES, check_encoder, load_encoder
 from gcl.networks.timm_features import layers_of
 from gcl.networks.weight_files import read_state
@@ -20,12 +20,6 @@ BLOCK_OF = {"stride2": 0, "stride4": 1, "stride8": 2, "stride16": 4, "stride32":
 @pytest.fixture
 def images() -> Tensor:
     return 2 * torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3)) - 1
-
-
-def whole_lite(number: int) -> torch.nn.Module:
-    network = timm.create_model(f"tf_efficientnet_lite{number}").eval()
-    network.load_state_dict(renamed(number, read_state(packaged_weights(number))))
-    return network
 
 
 @pytest.mark.parametrize("number", DIGESTS)
@@ -52,6 +46,21 @@ def test_lite_features_equal_timms_whole_network(number: int, images: Tensor) ->
     for name, found in zip(layers, encoder(images), strict=True):
         torch.testing.assert_close(found, after[BLOCK_OF[name]], rtol=1e-4, atol=1e-3)
     assert encoder.channels == [after[BLOCK_OF[name]].shape[1] for name in layers]
+
+
+@pytest.mark.parametrize(
+    ("number", "label", "probability"),
+    [(0, 646, 0.6768), (1, 646, 0.9258), (2, 506, 0.7384)],
+    ids=["Lite0: a maze", "Lite1: a maze", "Lite2: a coil"],
+)
+@torch.no_grad()
+def test_packaged_networks_see_in_rings_what_they_were_trained_to_see(number, label, probability) -> None:
+    """Of ImageNet's 1000 labels; with weights in the wrong places, or another scale of images, all are unlikely."""
+    across = torch.arange(224) - 111.5
+    rings = (across.square() + across[:, None].square()).sqrt() // 12 % 2
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in SCALE)
+    seen = whole_lite(number)(((rings - mean) / deviation)[None]).softmax(dim=1)[0]
+    assert seen.argmax() == label and seen[label].item() == pytest.approx(probability, abs=1e-3)
 
 
 def test_only_the_part_up_to_the_last_layer_is_kept_and_frozen(images: Tensor) -> None:

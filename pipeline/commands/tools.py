@@ -95,7 +95,9 @@ def bench(
     output: Annotated[Path | None, typer.Option("--output", help="JSON file for the measurements.")] = None,
     estimate: Annotated[
         bool,
-        typer.Option("--estimate", help="Only estimate how long `dvc repro` takes here, with and without ablation."),
+        typer.Option(
+            "--estimate", help="Only estimate how long `dvc repro` takes here, with and without its ablation."
+        ),
     ] = False,
 ):
     """Time graph loss, training steps, translation, evaluation and start-up on this machine, which should be idle."""
