@@ -1,14 +1,21 @@
 """States of a training are whole and checked, two are kept, and a resumed training is bit for bit the same."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from gcl.images.batches import UnpairedImages
 from gcl.images.decoding import list_images
+from gcl.networks.generator import Generator
+from gcl.networks.projected_discriminator import ProjectedDiscriminator
+from gcl.training.augmentation import CHANGES, Augmented
+from gcl.training.gan_losses import HINGE
 from gcl.training.loop import train
 from gcl.training.states import newest_state, save_state
+from gcl.training.trainer import Trainer
 from pipeline.running import resuming
 from pipeline.running.resuming import Unfinished
 from tests.test_training import make_trainer
@@ -22,6 +29,15 @@ def pairs(save_images, tmp_path):
     return UnpairedImages(folders, length=7, seed=3, load_size=36, crop_size=32, flip=True)
 
 
+def projected_trainer(config):
+    """With the projected discriminator, all augmentation and the gradient penalty."""
+    torch.manual_seed(0)
+    discriminator = Augmented(ProjectedDiscriminator(8), list(CHANGES))
+    generator = Generator(channels=4, blocks=1, resampling="resize")
+    contrast = make_trainer(config).contrast
+    return Trainer(Fabric(accelerator="cpu"), generator, discriminator, contrast, 1.0, True, config, gan=HINGE, r1=1.0)
+
+
 def numbers(trainer):
     return {
         f"{name}.{key}": value.clone()
@@ -30,13 +46,17 @@ def numbers(trainer):
     }
 
 
-@pytest.mark.parametrize("weight, decay, channels_last", [(1.0, 0.5, True), (0.0, 0.0, False)])
-def test_going_on_is_as_if_nothing_had_happened(config, pairs, tmp_path, weight, decay, channels_last):
+@pytest.mark.parametrize(
+    "make, decay, channels_last",
+    [(make_trainer, 0.5, True), (partial(make_trainer, weight=0.0), 0.0, False), (projected_trainer, 0.5, True)],
+    ids=["graph loss", "GAN loss only", "projected discriminator"],
+)
+def test_going_on_is_as_if_nothing_had_happened(config, pairs, tmp_path, make, decay, channels_last):
     settings = config(steps=7, log_every=3, average_decay=decay, channels_last=channels_last)
-    whole = make_trainer(settings, weight)
+    whole = make(settings)
     expected = list(train(whole, pairs, settings))
 
-    killed = make_trainer(settings, weight)
+    killed = make(settings)
     before = []
     for record in train(killed, pairs, settings):
         before.append(record)
@@ -44,7 +64,7 @@ def test_going_on_is_as_if_nothing_had_happened(config, pairs, tmp_path, weight,
             save_state(tmp_path / "states", 4, killed.state())
             break
     found = newest_state(tmp_path / "states")
-    resumed = make_trainer(settings, weight)
+    resumed = make(settings)
     torch.manual_seed(99)
     after = list(train(resumed, pairs, settings, found.step, found.contents))
 
