@@ -16,7 +16,7 @@ from gcl.errors import UserError
 from pipeline.running.devices import make_fabric
 from tests.kills import Training, prepare_tiny
 from tests.project import ROOT
-from tests.two_processes import learn
+from tests.two_processes import DISCRIMINATORS, learn
 
 PATIENCE = 120
 """The seconds that two processes may take to end."""
@@ -29,10 +29,11 @@ def prepared(tmp_path_factory):
     return folder
 
 
-def test_two_processes_learn_what_one_learns_from_all_their_images(prepared, tmp_path):
-    command = [sys.executable, "-m", "tests.two_processes", prepared, tmp_path / "two.safetensors"]
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+def test_two_processes_learn_what_one_learns_from_all_their_images(prepared, tmp_path, discriminator):
+    command = [sys.executable, "-m", "tests.two_processes", prepared, tmp_path / "two.safetensors", discriminator]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    two, one = load_file(tmp_path / "two.safetensors"), learn(prepared, devices=1, batch_size=2)
+    two, one = load_file(tmp_path / "two.safetensors"), learn(prepared, discriminator, devices=1, batch_size=2)
     assert two.keys() == one.keys()
     for name, weight in one.items():
         torch.testing.assert_close(two[name], weight, atol=1e-8, rtol=0)

@@ -1,4 +1,7 @@
-"""A short training in as many processes as asked for: ``python -m tests.two_processes PREPARED TARGET`` runs two."""
+"""A short training in as many processes as asked for: ``python -m tests.two_processes PREPARED TARGET NAME`` runs two.
+
+NAME is the discriminator's.
+"""
 
 import sys
 from pathlib import Path
@@ -15,12 +18,18 @@ from tests.project import ROOT, TINY
 
 STEPS = 20
 
+DISCRIMINATORS = {
+    "patch": {},
+    "projected": {"name": "projected", "augment": ["color", "translation", "cutout"], "r1": 1.0},
+}
 
-def learn(prepared: Path, devices: int, batch_size: int) -> dict[str, Tensor]:
+
+def learn(prepared: Path, discriminator: str, devices: int, batch_size: int) -> dict[str, Tensor]:
     """All weights after 20 steps in float64; in float32, Adam soon enlarges the rounding by which sums differ."""
     sections = read_mapping(ROOT / "params.yaml")
     for section, values in TINY.items():
         sections[section].update(values)
+    sections["discriminator"].update(DISCRIMINATORS[discriminator])
     sections["train"].update(steps=STEPS, batch_size=batch_size)
     params = parse_params(sections, "params.yaml")
     fabric = Fabric(accelerator="cpu", devices=devices, precision="64-true")
@@ -38,4 +47,4 @@ def learn(prepared: Path, devices: int, batch_size: int) -> dict[str, Tensor]:
 
 
 if __name__ == "__main__":
-    learn(Path(sys.argv[1]), devices=2, batch_size=1)
+    learn(Path(sys.argv[1]), sys.argv[3], devices=2, batch_size=1)

@@ -130,8 +130,7 @@ class Trainer:
         discriminator, optimizer = self.networks["discriminator"], self.optimizers["discriminator"]
         if self.r1 > 0:
             real = real.detach().requires_grad_()
-        scores = discriminator(torch.cat([fake, real]))
-        of_fake, of_real = scores.split([len(fake), len(real)])
+        of_fake, of_real = discriminator(_side_by_side(fake, real)).unflatten(0, (-1, 2)).unbind(1)
         loss = self.gan.discriminator(of_fake, of_real)
         losses, total = {"discriminator": loss.detach()}, loss
         if self.r1 > 0:
@@ -172,7 +171,7 @@ def require_gradient(optimizer: torch.optim.Optimizer, required: bool) -> None:
 
 
 def _side_by_side(a: Tensor, b: Tensor) -> Tensor:
-    """``a_0, b_0, a_1, b_1, ...``: each process's images are then consecutive among all, as drawing patches assumes."""
+    """``a_0, b_0, a_1, b_1, ...``: each process's images are then consecutive among all, as random draws assume."""
     return torch.stack([a, b], dim=1).flatten(0, 1)  # (B, 2, 3, H, W) -> (2B, 3, H, W)
 
 
