@@ -8,7 +8,7 @@ from torch import nn
 from gcl.networks.generator import Generator
 from gcl.networks.projected_discriminator import ProjectedDiscriminator
 from gcl.training.augmentation import CHANGES, Augmented
-from gcl.training.gan_losses import HINGE, gradient_penalty
+from gcl.training.gan_losses import HINGE, Penalised
 from gcl.training.trainer import Trainer
 
 
@@ -34,18 +34,33 @@ def test_only_the_heads_learn(discriminator) -> None:
     assert learned == {"heads"}
 
 
+def make_trainer(network: nn.Module, config, precision: str = "32-true") -> Trainer:
+    """A training of the discriminator ``network`` with its gradient penalty, and without contrast."""
+    generator, fabric = Generator(4, 1, resampling="resize"), Fabric(accelerator="cpu", precision=precision)
+    return Trainer(fabric, generator, network, nn.Identity(), 0.0, False, config(), gan=HINGE, r1=1.0)
+
+
 def test_a_step_changes_heads_only_and_leaves_the_rest_frozen(config) -> None:
     torch.manual_seed(0)
-    network, generator = ProjectedDiscriminator(8), Generator(4, 1, resampling="resize")
-    trainer = Trainer(
-        Fabric(accelerator="cpu"), generator, network, nn.Identity(), 0.0, False, config(), gan=HINGE, r1=1.0
-    )
+    network = ProjectedDiscriminator(8)
+    trainer = make_trainer(network, config)
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     losses = trainer.step(images(1), images(2))
     assert {"discriminator", "generator_gan", "r1"} == losses.keys()
     for name, weight in network.named_parameters():
         assert weight.requires_grad == name.startswith("heads")
         assert torch.equal(before[name], weight) != name.startswith("heads"), name
+
+
+def test_losses_in_bfloat16_are_those_in_float32_but_for_its_digits(config) -> None:
+    runs = {}
+    for precision in ("32-true", "bf16-mixed"):
+        torch.manual_seed(0)
+        trainer = make_trainer(Augmented(ProjectedDiscriminator(8), list(CHANGES)), config, precision)
+        runs[precision] = [trainer.step(images(2 * step), images(2 * step + 1)) for step in range(3)]
+    for exact, rounded in zip(*runs.values(), strict=True):
+        for name, loss in exact.items():
+            assert rounded[name].item() == pytest.approx(loss.item(), rel=0.1, abs=0.1), name
 
 
 def test_hinge_is_its_formula() -> None:
@@ -55,9 +70,11 @@ def test_hinge_is_its_formula() -> None:
 
 
 def test_gradient_penalty_of_a_linear_score_is_its_squared_slope() -> None:
-    slope = torch.randn(3 * 4 * 4)
-    x = torch.randn(5, 3, 4, 4, requires_grad=True)
-    assert gradient_penalty(x.flatten(1) @ slope[:, None], x).item() == pytest.approx(slope.square().sum().item())
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 1))
+    x = torch.randn(6, 3, 4, 4)
+    scores, penalty = Penalised(linear)(x, slice(1, None, 2))
+    assert torch.equal(scores, linear(x)) and torch.equal(scores, Penalised(linear)(x))
+    assert penalty.item() == pytest.approx(linear[1].weight.square().sum().item())
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gcl.networks.discriminators import DISCRIMINATORS
 
@@ -57,10 +57,26 @@ def loss_of(discriminator: str) -> GanLoss:
     return GAN_LOSSES[DISCRIMINATORS[discriminator].loss]
 
 
-def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
-    """R1 (Mescheder et al., 2018): ``mean(|gradient of D(x) by x|^2)`` over the real ``images`` (B, 3, H, W).
+class Penalised(nn.Module):
+    """A discriminator that also returns its gradient penalty, R1 (Mescheder et al., *Which Training Methods for GANs do
+    actually Converge?*, ICML 2018).
 
-    D(x) is the mean of the image's ``scores`` (B, ...), which must depend on ``images``, and those need a gradient.
+    In mixed precision, Fabric lets nobody take a gradient from outside the module that it has set up.
     """
-    (slopes,) = torch.autograd.grad(scores.flatten(1).mean(dim=1).sum(), images, create_graph=True)
-    return slopes.square().sum(dim=(1, 2, 3)).mean()
+
+    def __init__(self, discriminator: nn.Module):
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, images: Tensor, penalised: slice | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """The scores (B, ...) of ``images`` (B, 3, H, W) and, if some are ``penalised``, the penalty for those.
+
+        It is ``mean(|gradient of D(x) by x|^2)``, where D(x) is the mean of the scores of x.
+        """
+        if penalised is None:
+            return self.discriminator(images)
+        images = images.detach().requires_grad_()
+        scores = self.discriminator(images)
+        of_images = scores[penalised].flatten(1).mean(dim=1).sum()
+        (slopes,) = torch.autograd.grad(of_images, images, create_graph=True)
+        return scores, slopes[penalised].float().square().sum(dim=(1, 2, 3)).mean()

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gcl.config import TrainConfig
-from gcl.training.gan_losses import LEAST_SQUARES, GanLoss, gradient_penalty
+from gcl.training.gan_losses import LEAST_SQUARES, GanLoss, Penalised
+
+REAL = slice(1, None, 2)
+"""The real images, side by side with translations."""
 
 
 class Trainer:
@@ -41,7 +44,7 @@ class Trainer:
         self.fabric, self.contrast, self.weight, self.identity_term = fabric, contrast, weight, identity_term
         self.gan, self.r1 = gan, r1
         rates = {"generator": config.generator_lr, "discriminator": config.discriminator_lr}
-        networks = {"generator": generator, "discriminator": discriminator}
+        networks = {"generator": generator, "discriminator": Penalised(discriminator) if r1 > 0 else discriminator}
         if weight > 0:
             networks["contrast"], rates["contrast"] = contrast, config.generator_lr
         if config.channels_last:
@@ -128,13 +131,11 @@ class Trainer:
 
     def _update_discriminator(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         discriminator, optimizer = self.networks["discriminator"], self.optimizers["discriminator"]
-        if self.r1 > 0:
-            real = real.detach().requires_grad_()
-        of_fake, of_real = discriminator(_side_by_side(fake, real)).unflatten(0, (-1, 2)).unbind(1)
-        loss = self.gan.discriminator(of_fake, of_real)
+        images = _side_by_side(fake, real)
+        scores, penalty = discriminator(images, REAL) if self.r1 > 0 else (discriminator(images), None)
+        loss = self.gan.discriminator(*scores.unflatten(0, (-1, 2)).unbind(1))
         losses, total = {"discriminator": loss.detach()}, loss
-        if self.r1 > 0:
-            penalty = gradient_penalty(of_real, real)
+        if penalty is not None:
             total = loss + self.r1 / 2 * penalty
             losses |= {"r1": penalty.detach()}
         optimizer.zero_grad()

@@ -15,7 +15,7 @@ from pipeline.console import announce
 from pipeline.params import flatten, repository_root
 from pipeline.running.code_that_counts import code_digest
 
-FORMAT = 4
+FORMAT = 5
 """The version of a state's contents, including the names of weights; a state of another version is not used."""
 
 STEPS = "train.steps"
