@@ -9,8 +9,8 @@ from gcl.contrast.methods import build_graph_loss
 from gcl.errors import UserError
 from gcl.networks.architectures import last_generator_layer
 from gcl.networks.generator import Generator
-from pipeline.params import flatten, parse_params, read_params
-from pipeline.presets.apply import apply_preset, preset_names
+from pipeline.params import flatten, parse_params, read_mapping, read_params
+from pipeline.presets.apply import PHOTOGRAPHS, PUBLISHED, apply_preset, preset_names
 from tests.conftest import ROOT
 
 FILE = Path("params.yaml")
@@ -156,11 +156,14 @@ def test_scientific_notation_is_a_number(tmp_path):
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_preset_loads_and_keeps_comments(name, tmp_path):
+def test_every_preset_gives_its_values_and_keeps_comments(name, tmp_path):
     original = (ROOT / "params.yaml").read_text(encoding="utf-8")
     file = tmp_path / "params.yaml"
     file.write_text(original, encoding="utf-8")
     apply_preset(name, file)
+    preset = flatten(read_mapping(PHOTOGRAPHS if name == "photographs" else PUBLISHED))
+    applied = flatten(read_params(file).model_dump(mode="json"))
+    assert {key: applied[key] for key in preset} == preset
     assert read_params(file) != read_params(ROOT / "params.yaml")
     changed = file.read_text(encoding="utf-8")
     assert changed.count("#") == original.count("#")
