@@ -96,8 +96,8 @@ def published_features(name: str, layers: Sequence[str]) -> TimmFeatures:
     # What a download raises depends on the library with which timm makes it.
     except Exception as error:
         raise WeightsUnavailable(
-            f"timm could not get the weights of {name}: {' '.join(str(error).split())[:300].rstrip('.')}. Either run once with a "
-            "network; or set encoder.weights to a local file of timm's weights; or set encoder.name to "
+            f"timm could not get the weights of {name}: {' '.join(str(error).split())[:300].rstrip('.')}. Either run "
+            "once with a network; or set encoder.weights to a local file of timm's weights; or set encoder.name to "
             "efficientnet_lite0, which needs no download"
         ) from None
 
