@@ -131,6 +131,7 @@ class GeneratorConfig(Section):
     blocks: Annotated[Whole, Field(ge=1, le=100)]
     downsamplings: Annotated[Whole, Field(ge=1, le=4)]
     resampling: Literal["blur", "resize"]
+    residual: bool
 
 
 class DiscriminatorConfig(Section):

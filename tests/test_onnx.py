@@ -18,9 +18,9 @@ from pipeline.cli import app
 from tests.conftest import ROOT
 
 
-def generator(resampling):
+def generator(resampling, residual=False):
     torch.manual_seed(0)
-    network = Generator(channels=4, blocks=1, downsamplings=2, resampling=resampling)
+    network = Generator(channels=4, blocks=1, downsamplings=2, resampling=resampling, residual=residual)
     # The published initialisation is so small that all outputs would be alike.
     for parameter in network.parameters():
         if parameter.ndim == 4:
@@ -28,12 +28,13 @@ def generator(resampling):
     return network.eval()
 
 
-@pytest.fixture(scope="module", params=["blur", "resize"])
+@pytest.fixture(scope="module", params=[("blur", False), ("resize", False), ("resize", True)], ids=str)
 def exported(request, tmp_path_factory):
     """A generator and the ONNX file that the command makes of its model folder."""
     folder = tmp_path_factory.mktemp("model")
-    network = generator(request.param)
-    sizes = {"channels": 4, "blocks": 1, "downsamplings": 2, "resampling": request.param}
+    resampling, residual = request.param
+    sizes = {"channels": 4, "blocks": 1, "downsamplings": 2, "resampling": resampling, "residual": residual}
+    network = generator(resampling, residual)
     save_generator(folder, network, {"generator": sizes})
     target = folder / "new" / "model.onnx"
     told = CliRunner().invoke(app, ["export", "--onnx", str(target), "--model", str(folder)])

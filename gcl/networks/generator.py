@@ -6,10 +6,14 @@ downsamples with strided convolutions and upsamples by repeating pixels.
 
 from collections.abc import Collection
 
+import torch
 from torch import Tensor, nn
 
 from gcl.errors import UserError
 from gcl.networks.layers import BlurDownsample, BlurUpsample, InstanceNorm2d, ReflectionPad2d, initialise, normalised
+
+INSIDE = 0.99
+"""What images are multiplied by before artanh, which is infinite at 1."""
 
 
 class ResidualBlock(nn.Module):
@@ -54,11 +58,21 @@ class Generator(nn.Module):
         blocks: the number of residual blocks.
         downsamplings: how often the size is halved before the blocks and doubled after them.
         resampling: ``blur`` (published) or ``resize``.
+        residual: whether only the change is learned: ``G(x) = tanh(f(x) + artanh(0.99 x))``, where f is everything
+            before the tanh and 0 at first. Colours and details then stay unless the training finds a reason to change
+            them.
     """
 
-    def __init__(self, channels: int = 64, blocks: int = 9, downsamplings: int = 2, resampling: str = "blur"):
+    def __init__(
+        self,
+        channels: int = 64,
+        blocks: int = 9,
+        downsamplings: int = 2,
+        resampling: str = "blur",
+        residual: bool = False,
+    ):
         super().__init__()
-        self.stride = 2**downsamplings
+        self.stride, self.residual = 2**downsamplings, residual
         layers = [ReflectionPad2d(3), *normalised(nn.Conv2d(3, channels, 7), nn.ReLU(inplace=True))]
         for level in range(downsamplings):
             layers += _down(channels * 2**level, resampling)
@@ -68,10 +82,14 @@ class Generator(nn.Module):
         layers += [ReflectionPad2d(3), nn.Conv2d(channels, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         self.apply(initialise)
+        if residual:
+            nn.init.zeros_(self.model[-2].weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """Translates ``images`` (B, 3, H, W) in [-1, 1], H and W multiples of ``stride``; same shape and range."""
-        return self.model(images)
+        if not self.residual:
+            return self.model(images)
+        return torch.tanh(self.model[:-1](images) + torch.atanh(INSIDE * images))
 
     def encode(self, images: Tensor, layers: Collection[int]) -> list[Tensor]:
         """The features of ``images`` after the chosen ``layers`` of ``model``, in ascending order.

@@ -59,6 +59,9 @@ def load_generator(folder: Path | str) -> Generator:
 
 def build_generator(arguments: Any, origin: Path) -> Generator:
     """Builds a generator from its ``arguments``; UserError, which names ``origin``, if they are not valid."""
+    if isinstance(arguments, dict):
+        # Older models and those of others do not name it.
+        arguments = {"residual": False, **arguments}
     try:
         return Generator(**GeneratorConfig.model_validate(arguments).model_dump())
     except ValidationError as error:

@@ -78,7 +78,7 @@ def estimate(params: Params, prepared: Prepared) -> list[StageTime]:
         costs = Costs(
             start=import_seconds("ablate"),
             prepared_image=_drawing_seconds(params) if params.data.source == "scenes" else None,
-            steps={name: _step_seconds(variant, drawn) for name, variant in variants.items()},
+            steps={name: step_seconds(variant, drawn) for name, variant in variants.items()},
             translated_image=_translation_seconds(params, drawn),
             evaluation=_evaluation_seconds(params, counts) if params.evaluate.features != "inception" else None,
         )
@@ -149,7 +149,7 @@ def _steps(params: Params, costs: Costs, variant: str) -> str:
     return f"{params.train.steps} steps of {costs.steps[variant]:.3g} s"
 
 
-def _step_seconds(params: Params, prepared: Prepared) -> float:
+def step_seconds(params: Params, prepared: Prepared) -> float:
     """The mean time of real steps, including reading the images."""
     config = params.train
     with torch.random.fork_rng():
