@@ -105,6 +105,8 @@ def test_any_network_of_timm_with_weights_from_a_file(name, layers, shapes, imag
         ("timm/vit_tiny_patch16_224", "stride4", "choose from block1, block2"),
         ("timm/resnt18", "stride4", "timm has no network resnt18"),
         ("timm/resnet", "stride4", "similar names are"),
+        ("timm/beit_base_patch16_224", "block1", "takes images of its own size only"),
+        ("timm/levit_128", "stride16", "takes images of its own size only"),
         ("efficientnet_lite9", "stride4", "choose from small, vgg16, efficientnet_lite0, timm/NAME"),
     ],
 )

@@ -21,6 +21,10 @@ Scale = tuple[Sequence[float], Sequence[float]]
 logging.getLogger("timm.models._builder").setLevel(logging.ERROR)
 
 
+UNUSUAL = 160
+"""A side in pixels that no network is bound to; a multiple of all strides."""
+
+
 class TimmFeatures(nn.Module):
     """Features of images after chosen layers of a frozen network of timm.
 
@@ -103,9 +107,19 @@ def published_features(name: str, layers: Sequence[str]) -> TimmFeatures:
 
 
 def layers_of(name: str) -> list[str]:
-    """The names of the layers of timm's network ``name``; EncoderError if timm has no features of such a network."""
+    """The names of the layers of timm's network ``name``.
+
+    EncoderError if timm has no such network or no features of it, or if it is bound to one size of images.
+    """
     with torch.device("meta"):
         network = _created(name)
+        try:
+            # Nothing is computed on this device, but shapes are checked.
+            network(torch.zeros(1, 3, UNUSUAL, UNUSUAL))
+        except (AssertionError, RuntimeError) as error:
+            raise EncoderError(
+                f"encoder.name: timm's {name} takes images of its own size only ({error}); choose another network"
+            ) from error
     if isinstance(network, FeatureGetterNet):
         return [f"block{number}" for number in range(1, _depth(name) + 1)]
     return [f"stride{stride}" for stride in network.feature_info.reduction()]
