@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from gcl.errors import UserError
 from gcl.networks.layers import BlurDownsample, BlurUpsample, InstanceNorm2d, ReflectionPad2d, initialise, normalised
 
-INSIDE = 0.99
-"""What images are multiplied by before artanh, which is infinite at 1."""
+INSIDE = 0.997
+"""What images are multiplied by before artanh, which is infinite at 1; rounded to 8 bits, they stay the same."""
 
 
 class ResidualBlock(nn.Module):
@@ -58,7 +58,7 @@ class Generator(nn.Module):
         blocks: the number of residual blocks.
         downsamplings: how often the size is halved before the blocks and doubled after them.
         resampling: ``blur`` (published) or ``resize``.
-        residual: whether only the change is learned: ``G(x) = tanh(f(x) + artanh(0.99 x))``, where f is everything
+        residual: whether only the change is learned: ``G(x) = tanh(f(x) + artanh(0.997 x))``, where f is everything
             before the tanh and 0 at first. Colours and details then stay unless the training finds a reason to change
             them.
     """
