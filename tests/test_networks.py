@@ -52,6 +52,8 @@ def test_a_residual_generator_starts_from_its_input_and_learns_the_change():
     torch.manual_seed(0)
     network, images = Generator(4, 1, resampling="resize", residual=True), torch.rand(2, 3, 16, 20) * 2 - 1
     torch.testing.assert_close(network(images), 0.997 * images)
+    every = torch.arange(256.0).expand(1, 3, 16, 256)
+    assert torch.equal((127.5 * (network(every / 127.5 - 1) + 1)).round(), every)
     torch.nn.init.normal_(network.model[-2].weight, std=0.02)
     change = torch.atanh(network(images)) - torch.atanh(0.997 * images)
     torch.testing.assert_close(change, network.model[:-1](images), atol=1e-4, rtol=1e-4)
