@@ -141,7 +141,7 @@ class DiscriminatorConfig(Section):
     channels: Annotated[Whole, Field(ge=1, le=512)]
     layers: Annotated[Whole, Field(ge=1, le=5)]
     spectral_norm: bool
-    augment: tuple[Literal["color", "translation", "cutout"], ...]
+    augment: Annotated[tuple[Literal["color", "translation", "cutout"], ...], Field(min_length=1)] | None
     r1: Weight
 
 

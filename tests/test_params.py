@@ -170,6 +170,16 @@ def test_every_preset_gives_its_values_and_keeps_comments(name, tmp_path):
     assert "  weights: null " in changed
 
 
+def test_presets_can_follow_each_other(tmp_path):
+    file, preset = tmp_path / "params.yaml", flatten(read_mapping(PHOTOGRAPHS))
+    file.write_bytes((ROOT / "params.yaml").read_bytes())
+    for name in ("photographs", "horse2zebra", "photographs"):
+        apply_preset(name, file)
+        read_params(file)
+    applied = flatten(read_mapping(file))
+    assert {key: applied[key] for key in preset} == preset
+
+
 def test_the_published_preset_is_the_published_setting(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")

@@ -28,7 +28,7 @@ def turned(value: Any) -> Any:
         case Mapping():
             return {**value, "another": {}}
         case list():
-            return value[1:] or ["another"]
+            return value[1:]
         case _:
             return "another"
 

@@ -19,7 +19,7 @@ def build_trainer(params: Params, fabric: Fabric) -> Trainer:
     # The networks come first: the same seed then gives them the same weights whatever the method.
     generator = Generator(**params.generator.model_dump())
     discriminator = build_discriminator(params.discriminator)
-    if params.discriminator.augment:
+    if params.discriminator.augment is not None:
         discriminator = Augmented(discriminator, params.discriminator.augment)
     return Trainer(
         fabric,

@@ -4,6 +4,7 @@ from io import BytesIO
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 
 from gcl.errors import UserError
 from gcl.files import write_whole
@@ -58,8 +59,11 @@ def apply_preset(name: str, path: Path) -> None:
 
 
 def _replace(section: dict, key: str, value: object) -> None:
-    """Sets ``section[key]``; lists are changed in place to keep their comments and their one-line style."""
-    if isinstance(value, list):
-        section[key][:] = value
-    else:
+    """Sets ``section[key]``; lists are changed in place, or begun in one line, to keep the comments."""
+    if not isinstance(value, list):
         section[key] = value
+        return
+    if not isinstance(section[key], list):
+        section[key] = CommentedSeq()
+        section[key].fa.set_flow_style()
+    section[key][:] = value
