@@ -120,8 +120,10 @@ def test_yardsticks_are_the_same_metric_of_other_images(drawn):
     assert lpips.untranslated == lpips_distances(source, truth, judge_distance(), "cpu").value
     assert results["lpips_small_to_input"].untranslated == 0 < results["lpips_small_to_input"].measurement.value
     structure, judge = results["structure_small_to_input"], judge_distance()
-    assert structure.measurement.value == structure_distances(source, truth, judge, "cpu").value > 0
-    assert (structure.untranslated, structure.another) == (0, structure_to_next(source, judge, "cpu").value)
+    # Sums of products differ in the last digits from one call to the next.
+    assert structure.measurement.value == pytest.approx(structure_distances(source, truth, judge, "cpu").value)
+    assert structure.another == pytest.approx(structure_to_next(source, judge, "cpu").value)
+    assert structure.untranslated == 0 < structure.measurement.value
     assert [name for name, result in results.items() if result.another is not None] == ["structure_small_to_input"]
     assert results["psnr_to_truth"].untranslated == peak_signal_to_noise(source, truth).value
     iou = results["iou_animal"]

@@ -16,7 +16,7 @@ from gcl.training.loop import train
 from pipeline.params import parse_params, read_mapping
 from tests.project import ROOT, TINY
 
-STEPS = 20
+STEPS = {"patch": 20, "projected": 5}
 
 DISCRIMINATORS = {
     "patch": {},
@@ -25,12 +25,12 @@ DISCRIMINATORS = {
 
 
 def learn(prepared: Path, discriminator: str, devices: int, batch_size: int) -> dict[str, Tensor]:
-    """All weights after 20 steps in float64; in float32, Adam soon enlarges the rounding by which sums differ."""
+    """All weights after STEPS in float64; in float32, Adam soon enlarges the rounding by which sums differ."""
     sections = read_mapping(ROOT / "params.yaml")
     for section, values in TINY.items():
         sections[section].update(values)
     sections["discriminator"].update(DISCRIMINATORS[discriminator])
-    sections["train"].update(steps=STEPS, batch_size=batch_size)
+    sections["train"].update(steps=STEPS[discriminator], batch_size=batch_size)
     params = parse_params(sections, "params.yaml")
     fabric = Fabric(accelerator="cpu", devices=devices, precision="64-true")
     fabric.launch()
