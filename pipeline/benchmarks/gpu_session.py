@@ -46,7 +46,7 @@ def main(photographs: Path, output: Path, minutes: float) -> None:
 def synchronisations(params_file: Path) -> float | None:
     """How often a published step waits for the device, on average; None without CUDA, where nothing can wait."""
     params = published(read_params(params_file))
-    with offline(params) as local, drawn_data(params, train=2, test=2) as _:
+    with offline(params) as local:
         trainer = build_trainer(local, make_fabric(on_one_device(local.train)))
         if trainer.fabric.device.type != "cuda":
             return None
