@@ -29,6 +29,12 @@ class FeatureSet:
     scope: str
 
 
+UNPUBLISHED = (
+    "not of Inception or AlexNet: the values can be compared between runs of this project, but not with anything "
+    "published"
+)
+"""What the values of every other network cannot be compared with."""
+
 FLATTERED = (
     "being ImageNet features, they flatter a generator whose discriminator looks at ImageNet features too, such as "
     "`projected` (Kynkäänniemi et al., ICLR 2023), so look at the pictures and at the structure as well"
@@ -41,16 +47,14 @@ FEATURE_SETS = {
         pooled_suffix="_small",
         perceptual=lambda config: judge_distance(),
         perceptual_suffix="_small",
-        scope="those of the small network that comes with the project, not of Inception or AlexNet: the values "
-        "can be compared between runs of this project, but not with anything published",
+        scope=f"those of the small network that comes with the project, {UNPUBLISHED}",
     ),
     "efficientnet_lite2": FeatureSet(
         pooled=lambda config: lite2_features(),
         pooled_suffix="_lite2",
         perceptual=lambda config: lite2_distance(),
         perceptual_suffix="_lite2",
-        scope="those of EfficientNet-Lite2, not of Inception or AlexNet: the values can be compared between runs of "
-        f"this project, but not with anything published; {FLATTERED}",
+        scope=f"those of EfficientNet-Lite2, {UNPUBLISHED}; {FLATTERED}",
     ),
     "inception": FeatureSet(
         pooled=lambda config: inception_features(config.inception_weights),

@@ -5,7 +5,7 @@ from torch_fidelity import register_feature_extractor
 from torchvision.transforms.v2 import functional as transforms
 
 from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures, distance_over_layers, extractor_class
-from gcl.networks.efficientnet_lite import DIGESTS, lite_features, whole_lite
+from gcl.networks.efficientnet_lite import DIGESTS, SCALE, lite_features, whole_lite
 
 EXTRACTOR = "efficientnet-lite2"
 DIMENSIONS = 1280
@@ -43,8 +43,7 @@ class Lite2Vectors(nn.Module):
 
     def pooled(self, images: Tensor) -> Tensor:
         """Maps images (B, 3, H, W) in [-1, 1] to (B, 1280) of values >= 0, enlarging small images first."""
-        # SCALE of the weights, for images in [-1, 1] instead of [0, 1].
-        scaled = (127.5 * _enlarged(images) + 0.5) / 128
+        scaled = transforms.normalize((_enlarged(images) + 1) / 2, *SCALE)
         return self.network.forward_features(scaled).mean(dim=(2, 3))
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Self
 
 import timm
@@ -106,8 +107,9 @@ def published_features(name: str, layers: Sequence[str]) -> TimmFeatures:
         ) from None
 
 
-def layers_of(name: str) -> list[str]:
-    """The names of the layers of timm's network ``name``.
+@cache
+def layers_of(name: str) -> Sequence[str]:
+    """The names of the layers of timm's network ``name``, found once in a process.
 
     EncoderError if timm has no such network or no features of it, or if it is bound to one size of images.
     """

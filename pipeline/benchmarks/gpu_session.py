@@ -27,8 +27,8 @@ from pipeline.running.devices import make_fabric
 
 SIDE = {"data": {"image_size": 256}, "train": {"load_size": 286, "crop_size": 256}}
 
-AFTER_TRAINING = 90.0
-"""The seconds kept for translation and evaluation."""
+BESIDE_TRAINING = 100.0
+"""The seconds kept for preparation, translation and evaluation."""
 
 STEPS = 5
 """The number of steps that are watched for synchronisation."""
@@ -74,21 +74,16 @@ def _train(photographs: Path, folder: Path, end: float) -> None:
     params = parse_params(sections, file)
     with drawn_data(params, train=4, test=4) as drawn:
         each = step_seconds(params, drawn)
+    sections["train"]["steps"] = max(1, int((end - time.monotonic() - BESIDE_TRAINING) / each))
+    with file.open("w", encoding="utf-8") as text:
+        YAML(typ="safe").dump(sections, text)
     prepared, translated = ("--prepared", folder / "prepared"), folder / "translated"
-    _write(sections, file)
     _gcl("prepare", "--params", file, "--target", folder / "prepared")
-    sections["train"]["steps"] = max(1, int((end - time.monotonic() - AFTER_TRAINING) / each))
-    _write(sections, file)
     own = ("--model", folder / "model", "--params", file)
     of_training = ("--unfinished", folder / "unfinished", "--reports", folder / "reports")
     _gcl("train", *own, *prepared, *of_training)
     _gcl("translate", *own, "--input", folder / "prepared/testA", "--output", translated)
     _gcl("evaluate", "--params", file, *prepared, "--translated", translated, "--reports", folder / "reports")
-
-
-def _write(sections: dict, file: Path) -> None:
-    with file.open("w", encoding="utf-8") as text:
-        YAML(typ="safe").dump(sections, text)
 
 
 def _gcl(*arguments: object) -> None:
