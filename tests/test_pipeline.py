@@ -112,7 +112,7 @@ def test_experiments_in_temporary_clones_land_in_the_same_store(project):
     run("dvc exp run --temp -n in-temp -S graph.pooling=false evaluate", project)
     run("dvc exp run --queue -n queued -S train.seed=1 evaluate", project)
     run("dvc queue start", project)
-    run("for i in $(seq 300); do dvc queue status | grep -qE 'Success|Failed' && break; sleep 1; done", project)
+    run("for i in $(seq 60); do sleep 5; dvc queue status | grep -qE 'Success|Failed' && break; done", project)
     client, after = runs_in(project)
     new = {
         entry.data.tags["dvc.exp"]: entry for entry in after if entry.info.run_id not in {b.info.run_id for b in before}
@@ -130,7 +130,7 @@ def test_experiments_in_temporary_clones_land_in_the_same_store(project):
 
 def test_a_killed_experiment_in_a_temporary_clone_goes_on_when_it_is_run_again(project):
     """The clone is lost, with everything in it."""
-    command = "dvc exp run --temp -S graph.hops=1 -S train.steps=300 -S train.save_every=1 train"
+    command = "dvc exp run --temp -S graph.hops=1 -S train.steps=100 -S train.save_every=1 train"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path}
     killed = subprocess.Popen(command.split(), cwd=project, env=environment, start_new_session=True)

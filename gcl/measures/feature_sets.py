@@ -36,8 +36,8 @@ UNPUBLISHED = (
 """What the values of every other network cannot be compared with."""
 
 FLATTERED = (
-    "being ImageNet features, they flatter a generator whose discriminator looks at ImageNet features too, such as "
-    "`projected` (Kynkäänniemi et al., ICLR 2023), so look at the pictures and at the structure as well"
+    "being ImageNet features, they flatter a generator whose discriminator looks at ImageNet features too, as the "
+    "projected one does (Kynkäänniemi et al., ICLR 2023), so look at the pictures and at the structure as well"
 )
 """The caution that belongs to every network trained on ImageNet."""
 

@@ -1,5 +1,6 @@
 """Stage 5: the results of the other stages -> reports/report.md and its figures. Same inputs, same bytes."""
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,14 @@ def _draw_method(
 
 
 def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]:
-    """Flat parameters, with the model's own for the training; of a path only its name, which is no machine's own."""
+    """Flat parameters as params.yaml spells them, with the model's own for the training."""
     flat = flatten(params.model_dump(include=set(read_by_training(params))))
     trained = flatten({section: values for section, values in description.items() if section in dict(params)})
-    return {key: value.name if isinstance(value, Path) else value for key, value in (flat | trained).items()}
+    return {key: _spelled(value) for key, value in (flat | trained).items()}
+
+
+def _spelled(value: Any) -> str:
+    """``value`` as YAML has it; of a path only its name, since the rest belongs to one machine."""
+    if isinstance(value, Path):
+        return value.name
+    return value if isinstance(value, str) else json.dumps(value)
