@@ -24,8 +24,8 @@ def images(seed: int = 1, count: int = 2) -> torch.Tensor:
 
 def test_a_score_for_every_scale_and_position(discriminator) -> None:
     scores = discriminator(images())
-    assert scores.shape == (2, 3, 16, 16)
-    # The coarsest map has 4 x 4 positions, each repeated 4 x 4 times.
+    assert scores.shape == (2, 3, 24, 24)  # of 64 pixels enlarged to 96
+    # The coarsest map has 6 x 6 positions, each repeated 4 x 4 times.
     assert torch.equal(scores[:, 2], scores[:, 2, ::4, ::4].repeat_interleave(4, 1).repeat_interleave(4, 2))
 
 
@@ -60,7 +60,8 @@ def test_losses_in_bfloat16_are_those_in_float32_but_for_its_digits(config) -> N
         runs[precision] = [trainer.step(images(2 * step), images(2 * step + 1)) for step in range(3)]
     for exact, rounded in zip(*runs.values(), strict=True):
         for name, loss in exact.items():
-            assert rounded[name].item() == pytest.approx(loss.item(), rel=0.1, abs=0.1), name
+            # The scores of noise spread by 2 to 3, and Adam makes much of small gradients.
+            assert rounded[name].item() == pytest.approx(loss.item(), rel=0.1, abs=0.25), name
 
 
 def test_hinge_is_its_formula() -> None:

@@ -16,6 +16,12 @@ LAYERS = ("stride4", "stride8", "stride16")
 MIXED = 64
 """Channels of the mixed features."""
 
+SMALLEST = 96
+"""The shorter side, in pixels, to which smaller images are enlarged.
+
+The network's first convolution skips every other pixel. At 64 pixels it let the generator draw a grid of single pixels.
+"""
+
 
 class ProjectedDiscriminator(nn.Module):
     """Scores of features of EfficientNet-Lite1 at several scales, mixed at random, by one small head for each scale.
@@ -38,8 +44,12 @@ class ProjectedDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Maps ``images`` (B, 3, H, W) in [-1, 1] to scores (B, scales, H/4, W/4), above 0 where they look real.
 
-        The maps of coarser scales are enlarged by repetition, so that all scales weigh the same.
+        The maps of coarser scales are enlarged by repetition, so that all scales weigh the same. H and W are those of
+        images smaller than SMALLEST after their enlargement.
         """
+        if (shorter := min(images.shape[-2:])) < SMALLEST:
+            size = [round(side * SMALLEST / shorter) for side in images.shape[-2:]]
+            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
         scores = [head(maps) for head, maps in zip(self.heads, self._mixed(images), strict=True)]
         size = scores[0].shape[-2:]
         return torch.cat([F.interpolate(each, size=size, mode="nearest") for each in scores], dim=1)
