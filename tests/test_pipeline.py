@@ -215,7 +215,8 @@ def test_a_killed_training_cleans_up(project, tmp_path):
 
 def test_the_library_is_usable_without_the_pipeline_and_imports_timm_where_it_is_used():
     code = (
-        "import sys, gcl, gcl.measures.evaluation; gcl.Generator(4, 1); gcl.GraphContrastiveLoss([8]); gcl.load_encoder('small', ['relu2_1']);"
+        "import sys, gcl, gcl.measures.evaluation;"
+        "gcl.Generator(4, 1); gcl.GraphContrastiveLoss([8]); gcl.load_encoder('small', ['relu2_1']);"
         "print([name for name in ('dvc', 'mlflow', 'typer', 'pipeline', 'timm') if name in sys.modules])"
     )
     assert run(f'{sys.executable} -W ignore -c "{code}"', ROOT).strip().endswith("[]")
