@@ -1,21 +1,13 @@
 """A person's mistake, or a package that is missing, ends a command in one message and a status that says so."""
 
-import os
-import subprocess
 import sys
 
 import pytest
 from ruamel.yaml import YAML
 
-from tests.kills import prepare_tiny
-from tests.project import ROOT, TINY
-
-WITHOUT = """
-import sys
-sys.modules["{package}"] = None  # as if it were not installed
 from pipeline.cli import main
-main()
-"""
+from tests.kills import prepare_tiny
+from tests.project import TINY
 
 
 @pytest.mark.parametrize(
@@ -23,12 +15,12 @@ main()
     [
         (
             {"encoder": {"name": "efficientnet_lite0", "layers": ["relu2_2"]}},
-            "",
+            "no_package",
             "params.yaml: encoder.layers: encoder.name efficientnet_lite0 has no layer relu2_2; choose from stride2, ",
         ),
         (
             {"encoder": {"name": "timm/vit_tiny_patch16_224", "layers": ["stride4"]}},
-            "",
+            "no_package",
             "params.yaml: encoder.layers: encoder.name timm/vit_tiny_patch16_224 has no layer stride4; choose from b",
         ),
         (
@@ -44,16 +36,19 @@ main()
     ],
     ids=["layer of another family", "layer of timm's other kind", "no Lite0", "no Lite1"],
 )
-def test_one_message_and_a_status(settings, changes, missing, told, tmp_path):
+def test_one_message_and_a_status(settings, changes, missing, told, tmp_path, monkeypatch, capsys):
     for source in (TINY, changes):
         for section, values in source.items():
             settings[section].update(values)
     YAML().dump(settings, tmp_path / "params.yaml")
     prepare_tiny(tmp_path / "data/prepared")
-    command = [sys.executable, "-c", WITHOUT.format(package=missing or "nothing"), "train"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, missing, None)  # as if it were not installed
+    monkeypatch.setattr(sys, "argv", ["gcl", "train"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {told}")
     assert not (tmp_path / "data/model").exists()

@@ -16,7 +16,7 @@ from gcl.errors import UserError
 from pipeline.running.devices import make_fabric
 from tests.kills import Training, prepare_tiny
 from tests.project import ROOT
-from tests.two_processes import DISCRIMINATORS, learn
+from tests.two_processes import DISCRIMINATORS, in_processes, learn
 
 PATIENCE = 120
 """The seconds that two processes may take to end."""
@@ -29,11 +29,19 @@ def prepared(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
-def test_two_processes_learn_what_one_learns_from_all_their_images(prepared, tmp_path, discriminator):
-    command = [sys.executable, "-m", "tests.two_processes", prepared, tmp_path / "two.safetensors", discriminator]
+@pytest.fixture(scope="module")
+def of_two_processes(prepared, tmp_path_factory):
+    """The folder of what two processes learned with each discriminator."""
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-m", "tests.two_processes", prepared, folder]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    two, one = load_file(tmp_path / "two.safetensors"), learn(prepared, discriminator, devices=1, batch_size=2)
+    return folder
+
+
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+def test_two_processes_learn_what_one_learns_from_all_their_images(prepared, of_two_processes, discriminator):
+    two = load_file(of_two_processes / f"{discriminator}.safetensors")
+    one = learn(prepared, discriminator, in_processes(1), batch_size=2)
     assert two.keys() == one.keys()
     for name, weight in one.items():
         torch.testing.assert_close(two[name], weight, atol=1e-8, rtol=0)

@@ -1,6 +1,6 @@
-"""A short training in as many processes as asked for: ``python -m tests.two_processes PREPARED TARGET NAME`` runs two.
+"""A short training with each discriminator; ``python -m tests.two_processes PREPARED TARGET`` is for two processes.
 
-NAME is the discriminator's.
+TARGET is the folder for their weights.
 """
 
 import sys
@@ -24,7 +24,14 @@ DISCRIMINATORS = {
 }
 
 
-def learn(prepared: Path, discriminator: str, devices: int, batch_size: int) -> dict[str, Tensor]:
+def in_processes(devices: int) -> Fabric:
+    """As many processes as ``devices``, started."""
+    fabric = Fabric(accelerator="cpu", devices=devices, precision="64-true")
+    fabric.launch()
+    return fabric
+
+
+def learn(prepared: Path, discriminator: str, fabric: Fabric, batch_size: int) -> dict[str, Tensor]:
     """All weights after STEPS in float64; in float32, Adam soon enlarges the rounding by which sums differ."""
     sections = read_mapping(ROOT / "params.yaml")
     for section, values in TINY.items():
@@ -32,19 +39,17 @@ def learn(prepared: Path, discriminator: str, devices: int, batch_size: int) -> 
     sections["discriminator"].update(DISCRIMINATORS[discriminator])
     sections["train"].update(steps=STEPS[discriminator], batch_size=batch_size)
     params = parse_params(sections, "params.yaml")
-    fabric = Fabric(accelerator="cpu", devices=devices, precision="64-true")
-    fabric.launch()
     trainer = build_trainer(params, fabric)
     for _ in train(trainer, training_pairs(params.train, Prepared(prepared), fabric.world_size), params.train):
         pass
     networks = trainer.state()["weights"]
-    weights = {
-        f"{name}.{key}": value.contiguous() for name, network in networks.items() for key, value in network.items()
-    }
-    if fabric.is_global_zero and devices > 1:
-        save_file(weights, sys.argv[2])
-    return weights
+    return {f"{name}.{key}": value.contiguous() for name, network in networks.items() for key, value in network.items()}
 
 
 if __name__ == "__main__":
-    learn(Path(sys.argv[1]), sys.argv[3], devices=2, batch_size=1)
+    prepared, target = map(Path, sys.argv[1:])
+    both = in_processes(2)
+    for name in DISCRIMINATORS:
+        weights = learn(prepared, name, both, batch_size=1)
+        if both.is_global_zero:
+            save_file(weights, target / f"{name}.safetensors")
