@@ -61,7 +61,15 @@ def test_the_report_shows_everything_and_no_machine(project):
     for picture in ("samples", "curves", "graph"):
         assert f"figures/{picture}.png" in report
         assert Image.open(project / "reports/figures" / f"{picture}.png").width > 300
-    for word in ("fid_small", "untranslated A", "another A", "`graph.hops`", "torch-fidelity", "One seed"):
+    for word in (
+        "fid_small",
+        "untranslated A",
+        "another A",
+        "`graph.hops`",
+        "torch-fidelity",
+        "One seed",
+        "| `data.path` | `null` |",
+    ):
         assert word in report
     for text in [report, *(path.read_text() for path in (project / "data/model").glob("*.json"))]:
         assert str(project) not in text and str(ROOT) not in text
