@@ -4,4 +4,4 @@ from tests.kills import compare
 
 
 def test_kills_change_nothing(tmp_path):
-    assert len(compare(tmp_path, kills=2, seed=1)) == 2
+    assert len(compare(tmp_path, kills=3, seed=1)) == 3

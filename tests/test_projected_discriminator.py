@@ -34,10 +34,10 @@ def test_only_the_heads_learn(discriminator) -> None:
     assert learned == {"heads"}
 
 
-def make_trainer(network: nn.Module, config, precision: str = "32-true") -> Trainer:
+def make_trainer(network: nn.Module, config, precision: str = "32-true", **changes: float) -> Trainer:
     """A training of the discriminator ``network`` with its gradient penalty, and without contrast."""
     generator, fabric = Generator(4, 1, resampling="resize"), Fabric(accelerator="cpu", precision=precision)
-    return Trainer(fabric, generator, network, nn.Identity(), 0.0, False, config(), gan=HINGE, r1=1.0)
+    return Trainer(fabric, generator, network, nn.Identity(), 0.0, False, config(**changes), gan=HINGE, r1=1.0)
 
 
 def test_a_step_changes_heads_only_and_leaves_the_rest_frozen(config) -> None:
@@ -53,15 +53,15 @@ def test_a_step_changes_heads_only_and_leaves_the_rest_frozen(config) -> None:
 
 
 def test_losses_in_bfloat16_are_those_in_float32_but_for_its_digits(config) -> None:
-    runs = {}
+    # Adam makes much of small gradients, so at the usual rate the two trainings soon differ.
+    runs, slowly = {}, {"generator_lr": 1e-6, "discriminator_lr": 1e-6}
     for precision in ("32-true", "bf16-mixed"):
         torch.manual_seed(0)
-        trainer = make_trainer(Augmented(ProjectedDiscriminator(8), list(CHANGES)), config, precision)
+        trainer = make_trainer(Augmented(ProjectedDiscriminator(8), list(CHANGES)), config, precision, **slowly)
         runs[precision] = [trainer.step(images(2 * step), images(2 * step + 1)) for step in range(3)]
     for exact, rounded in zip(*runs.values(), strict=True):
         for name, loss in exact.items():
-            # The scores of noise spread by 2 to 3, and Adam makes much of small gradients.
-            assert rounded[name].item() == pytest.approx(loss.item(), rel=0.1, abs=0.25), name
+            assert rounded[name].item() == pytest.approx(loss.item(), rel=0.1, abs=0.1), name
 
 
 def test_hinge_is_its_formula() -> None:
