@@ -49,10 +49,10 @@ def _check_effective(
     for (key, value), others in {("weight", 0): everything, **without_effect}.items():
         if changes.get(key) == value and (unread := changes.keys() & others):
             raise UserError(
-                f"ablate.variants.{name}: {min(unread)} has no effect with {key}: {_written(value)}; leave it out"
+                f"ablate.variants.{name}: {min(unread)} has no effect with {key}: {written(value)}; leave it out"
             )
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
     """``value`` as it is written in params.yaml."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,6 +1,5 @@
 """Stage: results of the main run and its variants -> reports/ablation.md and its pictures. Same inputs, same bytes."""
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,7 +22,7 @@ from pipeline.pages.comparison import ComparedMetric, Comparison, Runs, find_run
 from pipeline.pages.figures import Panel, draw_metrics, draw_samples
 from pipeline.pages.rendering import code, render, text
 from pipeline.running.run_folder import RunFolder
-from pipeline.variant_params import seeds
+from pipeline.variant_params import seeds, written
 
 IMAGES = 6
 """The number of test images whose translations by all variants are shown."""
@@ -104,7 +103,7 @@ def _means(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 def _label(variant: str, changes: Mapping[str, Any]) -> str:
     """The variant's name and its changes, written as in params.yaml."""
-    settings = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
+    settings = [f"{key}: {written(value)}" for key, value in changes.items()]
     return f"{code(variant)}<br>{text(', '.join(settings)) or 'params.yaml as it is'}"
 
 

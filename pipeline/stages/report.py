@@ -1,6 +1,5 @@
 """Stage 5: the results of the other stages -> reports/report.md and its figures. Same inputs, same bytes."""
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from pipeline.pages.figures import draw_curves, draw_graph, draw_samples
 from pipeline.pages.rendering import render
 from pipeline.params import flatten
 from pipeline.running.run_folder import RunFolder
+from pipeline.variant_params import written
 
 if TYPE_CHECKING:
     from pipeline.pages.graph_statistics import GraphStatistics
@@ -124,11 +124,5 @@ def _shown_params(params: Params, description: dict[str, Any]) -> dict[str, Any]
     """Flat parameters as params.yaml spells them, with the model's own for the training."""
     flat = flatten(params.model_dump(include=set(read_by_training(params))))
     trained = flatten({section: values for section, values in description.items() if section in dict(params)})
-    return {key: _spelled(value) for key, value in (flat | trained).items()}
-
-
-def _spelled(value: Any) -> str:
-    """``value`` as YAML has it; of a path only its name, since the rest belongs to one machine."""
-    if isinstance(value, Path):
-        return value.name
-    return value if isinstance(value, str) else json.dumps(value)
+    # Of a path only the name is shown, since the rest belongs to one machine.
+    return {key: value.name if isinstance(value, Path) else written(value) for key, value in (flat | trained).items()}

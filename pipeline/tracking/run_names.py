@@ -1,6 +1,5 @@
 """The names of runs: the variant or the changed parameters, and the seed."""
 
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -13,7 +12,7 @@ from gcl.config import MAIN, Params
 from gcl.contrast.methods import read_by_training
 from gcl.errors import UserError
 from pipeline.params import flatten, parse_params, repository_root
-from pipeline.variant_params import variant_of, with_seed
+from pipeline.variant_params import variant_of, with_seed, written
 
 PARAMS = "params.yaml"
 
@@ -62,7 +61,4 @@ def _written(params: Params) -> dict[str, str]:
     """The parameters that a run reads, each value written as ``dvc exp run -S`` accepts it."""
     # In DVC experiments, paths were made absolute in the original repository.
     root = f"{repository_root()}/"
-    return {
-        key: value.removeprefix(root) if isinstance(value, str) else json.dumps(value)
-        for key, value in flatten(read_by_training(params)).items()
-    }
+    return {key: written(value).removeprefix(root) for key, value in flatten(read_by_training(params)).items()}
