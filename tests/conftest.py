@@ -1,6 +1,7 @@
 """Fixtures for all tests: small data sets and parameters."""
 
 import os
+import sys
 import zlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from xdist.scheduler import LoadFileScheduling
 
+from pipeline.cli import main
 from pipeline.params import parse_params, read_mapping
 from tests.project import ROOT, project
 
@@ -65,3 +67,19 @@ def save_images():
             Image.fromarray(pixels).save(folder / f"image_{index}{suffix}")
 
     return save
+
+
+@pytest.fixture
+def failure(monkeypatch, capsys):
+    """Runs a command that has to fail, in this process: failure("train", ...) returns its only line."""
+
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["gcl", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    return run

@@ -16,7 +16,6 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from gcl.networks.encoders import load_encoder
-from pipeline.cli import main
 from pipeline.params import read_params
 from tests.project import ROOT, run, runs_in
 
@@ -184,23 +183,19 @@ def test_mlflow_ui_finds_the_store_without_arguments(project):
     ],
 )
 def test_mistakes_stop_training_with_one_message_and_leave_nothing(
-    project, tmp_path, change, told, monkeypatch, capsys
+    project, tmp_path, change, told, monkeypatch, failure
 ):
     params = YAML(typ="safe").load(project / "params.yaml")
     for section, values in change.items():
         params[section].update(values)
     YAML().dump(params, tmp_path / "params.yaml")
     options = {"params": "params.yaml", "model": "model", "reports": "reports", "run-file": "r", "unfinished": "."}
-    arguments = [f"--{name}={tmp_path / value}" for name, value in options.items()]
-    monkeypatch.setattr(sys, "argv", ["gcl", "train", *arguments])
     monkeypatch.chdir(project)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for proxy in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # there is no network, whatever the machine has
-    with pytest.raises(SystemExit) as ended:
-        main()
-    (line,) = capsys.readouterr().err.splitlines()
-    assert ended.value.code == 1 and line.startswith("error: ") and told in line
+    line = failure("train", *(f"--{name}={tmp_path / value}" for name, value in options.items()))
+    assert line.startswith("error: ") and told in line
     assert not {"model", "reports", "r"} & {path.name for path in tmp_path.iterdir()}
 
 
