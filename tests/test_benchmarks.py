@@ -23,6 +23,7 @@ from pipeline.params import parse_params, read_mapping
 from pipeline.presets.apply import apply_preset
 from pipeline.running.code_that_counts import stages
 from pipeline.running.devices import make_fabric
+from pipeline.stages.prepare import prepare
 from tests.project import TINY
 
 CPU = torch.device("cpu")
@@ -106,11 +107,17 @@ def test_the_estimate_adds_up(settings, tiny):
 
 
 def test_the_estimate_counts_the_images_that_there_are(settings, tmp_path, save_images):
-    for split, number in {"trainA": 10, "trainB": 5, "testB": 3}.items():
-        save_images(tmp_path / split, number)
-    settings["data"] |= {"source": "folder", "path": str(tmp_path)}
-    counts = image_counts(parse_params(settings, "params.yaml"), Prepared(tmp_path / "nothing prepared"))
-    assert counts == {"trainA": 8, "trainB": 5, "testA": 2, "testB": 3}
+    for folder, numbers in {"few": (4, 4, 2), "more": (10, 5, 3)}.items():
+        for split, number in zip(("trainA", "trainB", "testB"), numbers, strict=True):
+            save_images(tmp_path / folder / split, number)
+    of = {}
+    for folder in ("few", "more"):
+        settings["data"] |= {"source": "folder", "path": str(tmp_path / folder), "image_size": None}
+        of[folder] = parse_params(settings, "params.yaml")
+    counts = {"trainA": 8, "trainB": 5, "testA": 2, "testB": 3}
+    assert image_counts(of["more"], Prepared(tmp_path / "prepared")) == counts
+    prepare(of["few"].data, tmp_path / "prepared")
+    assert image_counts(of["more"], Prepared(tmp_path / "prepared")) == counts
 
 
 def test_the_published_setting_is_the_preset(tiny):

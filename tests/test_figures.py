@@ -1,14 +1,17 @@
-"""The marks in the picture of a graph lie where the encoder looks, for images of any size."""
+"""The marks in the picture of a graph lie where the encoder looks, and no part of a curve is cut off."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import nn
 
 from gcl.contrast.patch_graph import PatchGraph
 from gcl.networks.encoders import load_encoder
 from gcl.networks.timm_features import TimmFeatures
-from pipeline.pages.figures import pixel_places
+from pipeline.pages.figures import draw_curves, pixel_places
 
 SIDE = 6
 """The side of a bright square in pixels."""
@@ -58,3 +61,10 @@ def test_the_node_that_a_bright_square_changes_most_is_marked_there(name, layer,
     misses = torch.stack(misses) / stride
     assert misses.mean(dim=0).abs().max() < 0.4
     assert misses.abs().max() < 2
+
+
+def test_a_curve_below_zero_is_drawn_whole(tmp_path) -> None:
+    draw_curves(pd.DataFrame({"step": range(20), "generator_gan": np.linspace(-1, -3, 20)}), tmp_path / "curves.png")
+    pixels = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB")).astype(int)
+    blue = (np.abs(pixels - [31, 119, 180]).max(axis=-1) < 30).any(axis=0)  # matplotlib's first colour, by column
+    assert blue.sum() > pixels.shape[1] / 2

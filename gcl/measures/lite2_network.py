@@ -12,9 +12,9 @@ DIMENSIONS = 1280
 LAYERS = ("stride4", "stride8", "stride16", "stride32")
 
 SMALLEST = 224
-"""The shorter side, in pixels, to which smaller images are enlarged: that of the images the network was trained on.
+"""The shorter side, in pixels, to which smaller images are enlarged, near the 260 that the network was trained at.
 
-On smaller ones its vectors are several times longer, and KID, whose kernel is cubic, grows a hundredfold.
+On much smaller ones its vectors are several times longer, and KID, whose kernel is cubic, grows a hundredfold.
 """
 
 

@@ -48,7 +48,7 @@ def _projected(config: DiscriminatorConfig) -> nn.Module:
 
 DISCRIMINATORS = {
     "patch": DiscriminatorKind(_patch, "least squares", _patch_fits),
-    "projected": DiscriminatorKind(_projected, "hinge", lambda config, crop: crop >= 32),
+    "projected": DiscriminatorKind(_projected, "hinge", lambda config, crop: True),
 }
 
 

@@ -94,7 +94,8 @@ class Generator(nn.Module):
     def encode(self, images: Tensor, layers: Collection[int]) -> list[Tensor]:
         """The features of ``images`` after the chosen ``layers`` of ``model``, in ascending order.
 
-        The layers after the last chosen one are not run. UserError for a layer that this generator does not have.
+        The layers after the last chosen one are not run, and a residual generator's input is not added. UserError for a
+        layer that this generator does not have.
         """
         wrong = [layer for layer in layers if not 0 <= layer < len(self.model)]
         if wrong:

@@ -19,7 +19,8 @@ MIXED = 64
 SMALLEST = 96
 """The shorter side, in pixels, to which smaller images are enlarged.
 
-The network's first convolution skips every other pixel. At 64 pixels it let the generator draw a grid of single pixels.
+The network's first convolution is evaluated at every other pixel. At 64 pixels it let the generator draw a grid of
+single pixels.
 """
 
 
@@ -44,8 +45,8 @@ class ProjectedDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Maps ``images`` (B, 3, H, W) in [-1, 1] to scores (B, scales, H/4, W/4), above 0 where they look real.
 
-        The maps of coarser scales are enlarged by repetition, so that all scales weigh the same. Images
-        smaller than SMALLEST are enlarged first, and H and W are the sides that they have then.
+        The maps of coarser scales are enlarged by repetition, so that all scales weigh the same. Images smaller than
+        SMALLEST are enlarged first, and H and W are the sides that they have then.
         """
         if (shorter := min(images.shape[-2:])) < SMALLEST:
             size = [round(side * SMALLEST / shorter) for side in images.shape[-2:]]

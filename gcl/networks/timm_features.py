@@ -52,7 +52,9 @@ class TimmFeatures(nn.Module):
     ):
         super().__init__()
         names = layers_of(name)
-        if wrong := [layer for layer in layers if layer not in names] or (["no layer"] if not layers else []):
+        if not layers:
+            raise EncoderError(f"timm's {name} needs at least one layer; choose from {', '.join(names)}")
+        if wrong := [layer for layer in layers if layer not in names]:
             raise EncoderError(f"timm's {name} has no layer {wrong[0]}; choose from {', '.join(names)}")
         chosen = sorted({names.index(layer) for layer in layers})
         self.network = _loaded(name, chosen, state)

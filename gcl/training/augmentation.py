@@ -1,7 +1,7 @@
 """Differentiable augmentation of what a discriminator sees (Zhao et al., *DiffAugment*, NeurIPS 2020).
 
-Real and translated images are changed alike, so that a discriminator cannot learn few real images by heart, and the
-changes do not appear in the translations.
+Real and translated images are changed at random in the same ways, so that a discriminator cannot learn few real images
+by heart, and the changes do not appear in the translations.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ def _color(images: Tensor) -> Tensor:
 def _translation(images: Tensor) -> Tensor:
     """Shifts by up to an eighth of the side in both directions, also by parts of a pixel; the border is mirrored.
 
-    Without parts of a pixel, every pixel would keep its place in the grid of a strided discriminator's first layer.
+    Parts of a pixel also blur patterns of single pixels, which whole shifts would leave as they are.
     """
     return _sampled(images, 0.5 * _uniform(images, 2))
 

@@ -14,7 +14,7 @@ class GanLoss:
     """A pair of losses on score maps of any shape.
 
     Attributes:
-        name: what figures call it.
+        name: its key in GAN_LOSSES.
         discriminator: (D(fake), D(real)) -> the discriminator's loss.
         generator: D(fake) -> the generator's loss.
         saturated: a discriminator's loss below this, averaged between two log lines, no longer teaches the generator:

@@ -26,7 +26,7 @@ class Trainer:
         identity_term: whether the contrast also compares b with G(b).
         config: learning rates, schedule and moving average.
         gan: the loss between generator and discriminator.
-        r1: the weight of the discriminator's gradient penalty on real images.
+        r1: gamma of the discriminator's gradient penalty on real images, which is added gamma / 2 times.
     """
 
     def __init__(

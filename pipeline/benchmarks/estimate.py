@@ -86,12 +86,10 @@ def estimate(params: Params, prepared: Prepared) -> list[StageTime]:
 
 
 def image_counts(params: Params, prepared: Prepared) -> dict[str, int]:
-    """The numbers of images by split: of scenes to draw, of prepared images, of those in the folder, or a guess."""
+    """The numbers of images by split: of scenes to draw, of those in the folder, of prepared images, or a guess."""
     data = params.data
     if data.source == "scenes":
         return dict(zip(SPLITS, [data.scenes_train] * 2 + [data.scenes_test] * 2, strict=True))
-    if prepared.exists and prepared.manifest.source == data.source:
-        return prepared.manifest.counts()
     if data.source == "folder" and data.path.is_dir():
         counts = {split: _count(data.path / split) for split in SPLITS}
         for train, test in (("trainA", "testA"), ("trainB", "testB")):
@@ -99,6 +97,8 @@ def image_counts(params: Params, prepared: Prepared) -> dict[str, int]:
                 counts[test] = held_back(counts[train], data.test_share)
                 counts[train] -= counts[test]
         return counts
+    if prepared.exists and prepared.manifest.source == data.source:
+        return prepared.manifest.counts()
     return UNKNOWN_COUNTS
 
 

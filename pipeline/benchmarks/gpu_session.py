@@ -6,6 +6,8 @@
 - ``synchronisation.json``: how often a published step waits for the device;
 - ``photographs/``: the preset `photographs` at 256 pixels on the folder PHOTOGRAPHS, with as many steps as the time
   allows: curves, sample grids, metrics.
+
+It stops after about 12 minutes, or as many as ``--minutes`` says.
 """
 
 import argparse
@@ -22,7 +24,8 @@ from gcl.files import write_json
 from gcl.training.from_params import build_trainer
 from pipeline.benchmarks.estimate import step_seconds
 from pipeline.benchmarks.settings import drawn_data, offline, on_one_device, published
-from pipeline.params import parse_params, read_params
+from pipeline.params import parse_params, read_mapping, read_params
+from pipeline.presets.apply import apply_preset
 from pipeline.running.devices import make_fabric
 
 SIDE = {"data": {"image_size": 256}, "train": {"load_size": 286, "crop_size": 256}}
@@ -66,8 +69,8 @@ def _train(photographs: Path, folder: Path, end: float) -> None:
     folder.mkdir(exist_ok=True)
     file = folder / "params.yaml"
     file.write_bytes(Path("params.yaml").read_bytes())
-    _gcl("preset", "photographs", "--params", file)
-    sections = YAML(typ="safe").load(file)
+    apply_preset("photographs", file)
+    sections = read_mapping(file)
     for section, values in SIDE.items():
         sections[section] |= values
     sections["data"]["path"] = str(photographs)

@@ -19,7 +19,7 @@ from pipeline.stages.prepare import prepare
 
 
 def published(params: Params) -> Params:
-    """``params`` with the values of the presets, as `gcl preset horse2zebra` writes them, but with drawn scenes."""
+    """``params`` in the published setting, as `gcl preset horse2zebra` writes it, but with drawn scenes."""
     sections = params.model_dump()
     for name, values in YAML(typ="safe").load(PUBLISHED).items():
         sections[name] |= values

@@ -66,7 +66,8 @@ def draw_curves(curves: pd.DataFrame, target: Path) -> None:
         axes.set_title(MEANING.get(name, name), fontsize=9)
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)
-        axes.set_ylim(bottom=0)
+        if not (curves[name] < 0).any():  # hinge losses of a generator can be
+            axes.set_ylim(bottom=0)
     _save(figure, target)
 
 

@@ -1,1 +1,1 @@
-"""The published setting, and the command that writes it into params.yaml."""
+"""Presets, and the command that writes them into params.yaml."""

@@ -10,8 +10,8 @@ from pipeline.console import announce, bar, console
 
 SATURATION_WARNING = (
     "warning: by step {step} the discriminator's loss had fallen to {loss:.2g}: it tells every translation from a "
-    "real image, and the generator no longer learns anything from it. Set discriminator.spectral_norm: true, or lower "
-    "train.discriminator_lr."
+    "real image, and the generator no longer learns anything from it. Lower train.discriminator_lr or, if "
+    "discriminator.name is patch, set discriminator.spectral_norm: true."
 )
 
 
