@@ -46,12 +46,15 @@ class DataConfig(Section):
     source: str
     path: File | None
     mirror: FileOrAddress | None
+    direction: Literal["AtoB", "BtoA"]
     image_size: Annotated[Pixels, Field(ge=32)] | None
     test_share: Annotated[Real, Field(gt=0, lt=1)]
+    validation_share: Annotated[Real, Field(ge=0, lt=1)]
     test_pairs: bool
     on_bad_image: Literal["stop", "skip"]
     scenes_train: Images
     scenes_test: Annotated[Images, Field(ge=2)]
+    scenes_validation: Annotated[Whole, Field(ge=0, le=10**6)]
     seed: Seed
 
     @model_validator(mode="after")

@@ -12,6 +12,10 @@ from gcl.errors import UserError
 from gcl.files import write_whole
 
 SPLITS = ("trainA", "trainB", "testA", "testB")
+
+VALIDATION = ("validationA", "validationB")
+"""The splits of a data set that holds images back to validate on; others do not have them."""
+
 FILE = "manifest.json"
 
 
@@ -42,10 +46,11 @@ class Manifest:
         source: ``data.source`` of params.yaml.
         paired: whether testB holds the true translations of testA under the same names.
         masks: whether masks/ holds the class ids of testA.
-        splits: the entries of trainA, trainB, testA and testB.
+        splits: the entries of trainA, trainB, testA and testB and, if there are any, of validationA and validationB.
         notes: remarks for people.
         warnings: remarks without which the metrics would mislead.
         skipped: the files that could not be used.
+        direction: ``data.direction``; with BtoA, A here is what the source calls B.
     """
 
     source: str
@@ -55,16 +60,25 @@ class Manifest:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    direction: str = "AtoB"
+
+    @property
+    def validates(self) -> bool:
+        """Whether images were held back to validate on."""
+        return VALIDATION[0] in self.splits
 
     @property
     def sha256(self) -> str:
         """One hash of all stored images and their splits, but of nothing else."""
-        contents = json.dumps({split: [asdict(entry) for entry in self.splits[split]] for split in SPLITS})
+        contents = json.dumps({split: [asdict(entry) for entry in entries] for split, entries in self._ordered()})
         return hashlib.sha256(contents.encode()).hexdigest()
 
     def counts(self) -> dict[str, int]:
         """The number of images per split."""
-        return {split: len(self.splits[split]) for split in SPLITS}
+        return {split: len(entries) for split, entries in self._ordered()}
+
+    def _ordered(self) -> list[tuple[str, list[Entry]]]:
+        return [(split, self.splits[split]) for split in (*SPLITS, *VALIDATION) if split in self.splits]
 
     def save(self, folder: Path) -> None:
         """Writes manifest.json into ``folder``."""
@@ -107,7 +121,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise UserError(f"{path}: not JSON ({error}); prepare the data again: gcl prepare") from error
     try:
         del contents["sha256"]
-        splits = {split: [Entry(**entry) for entry in contents["splits"][split]] for split in SPLITS}
+        present = [*SPLITS, *(split for split in VALIDATION if split in contents["splits"])]
+        splits = {split: [Entry(**entry) for entry in contents["splits"][split]] for split in present}
         skipped = [Skipped(**file) for file in contents.get("skipped", ())]
         return Manifest(**{**contents, "splits": splits, "skipped": skipped})
     except (TypeError, KeyError) as error:

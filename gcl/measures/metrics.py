@@ -42,7 +42,7 @@ class Metric:
         real: the split whose images give the yardstick ``real``; None if that makes no sense.
         untranslated: the yardstick ``untranslated`` if it is known without measuring; None to measure it.
         another: measures the yardstick ``another``, every input held against another one; None if that makes no sense.
-        misleads_on_scenes: why nobody should judge by it on drawn scenes, as a clause; None if it does not mislead.
+        misleads_on_scenes: why nobody should judge by it on drawn zebras, as a clause; None if it does not mislead.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Metric:
 
     def misleads(self, data: Manifest) -> str | None:
         """Why nobody should judge by it on ``data``, as a clause; None if it does not mislead there."""
-        return self.misleads_on_scenes if data.source == "scenes" else None
+        return self.misleads_on_scenes if data.source == "scenes" and data.direction == "AtoB" else None
 
 
 def _distances_to_test_b(context: Context, images: Path) -> tuple[Measurement, Measurement]:

@@ -14,7 +14,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from gcl.config import DataConfig
@@ -25,6 +24,7 @@ from gcl.images.finding import find_images, passed_over
 from gcl.images.manifest import SPLITS, Entry, Manifest, Skipped, describe, uneven_sizes
 from gcl.images.prepared import Prepared
 from gcl.parallel import in_parallel
+from gcl.sources.holding_back import FEWEST_TO_TEST, hold_back_to_test, hold_back_to_validate
 
 EXPECTED_TREE = """expected:
   {path}/
@@ -32,9 +32,6 @@ EXPECTED_TREE = """expected:
     trainB/   images of the domain to translate to
     testA/    optional; without it a share of trainA is held back
     testB/    optional; without it a share of trainB is held back"""
-
-FEWEST_TO_TEST = 2
-"""The fewest test images per domain; metrics that compare sets need a covariance."""
 
 SMALLEST_SIDE = 32
 """In pixels; nothing would be left of a smaller image after the networks' downsampling."""
@@ -104,7 +101,8 @@ def import_folder(config: DataConfig, source: Path, target: Prepared, track: Tra
     notes += _settle_pairs(config, source, stored, skipped)
     for domain in "AB":
         if f"test{domain}" not in needed:
-            notes.append(_hold_back(config, target, splits, domain))
+            notes.append(hold_back_to_test(config, target, splits, domain))
+    notes += hold_back_to_validate(config, target, splits)
     notes += _repetitions(splits)
     warnings = _leaks(splits) + uneven_sizes(splits)
     return Manifest(config.source, config.test_pairs, False, splits, notes, warnings, skipped)
@@ -249,24 +247,6 @@ def _shrink(image: Image.Image, size: int | None, path: Path) -> Image.Image:
     return image.resize([max(size, round(side * size / shorter)) for side in image.size], Image.Resampling.LANCZOS)
 
 
-def held_back(images: int, share: float) -> int:
-    """How many of a domain's training ``images`` are held back as test images if it has none."""
-    return min(max(round(images * share), FEWEST_TO_TEST), images - 1)
-
-
-def _hold_back(config: DataConfig, target: Prepared, splits: dict[str, list[Entry]], domain: str) -> str:
-    """Moves a random share of a domain's training images, at least FEWEST_TO_TEST, to its tests; returns a note."""
-    train, test = f"train{domain}", f"test{domain}"
-    images = splits[train]
-    number = held_back(len(images), config.test_share)
-    held = set(np.random.default_rng(config.seed).permutation(len(images))[:number].tolist())
-    splits[test] = [images[index] for index in sorted(held)]
-    splits[train] = [entry for index, entry in enumerate(images) if index not in held]
-    for entry in splits[test]:
-        (target.split(train) / entry.name).rename(target.split(test) / entry.name)
-    return f"no {test}: held back {number} of {train} (data.seed {config.seed})"
-
-
 # --- notes and warnings --------------------------------------------------------------------------------------------
 
 
@@ -285,9 +265,10 @@ def _repetitions(splits: dict[str, list[Entry]]) -> list[str]:
 
 
 def _leaks(splits: dict[str, list[Entry]]) -> list[str]:
-    """Warnings about test images that are also training images, pixel by pixel."""
+    """Warnings about test or validation images that are also training images, pixel by pixel."""
     warnings = []
-    for train, test in (("trainA", "testA"), ("trainB", "testB")):
+    for test in [split for split in splits if not split.startswith("train")]:
+        train = f"train{test[-1]}"
         trained = {entry.sha256: entry.name for entry in splits[train]}
         both = [f"{entry.name} = {trained[entry.sha256]}" for entry in splits[test] if entry.sha256 in trained]
         if both:

@@ -13,12 +13,12 @@ import torch
 
 from gcl.config import MAIN, Params
 from gcl.images.finding import find_images
-from gcl.images.manifest import SPLITS
+from gcl.images.manifest import SPLITS, VALIDATION
 from gcl.images.prepared import Prepared
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_folder
 from gcl.sources.drawn.scenes import draw_scene
-from gcl.sources.folder import held_back
+from gcl.sources.holding_back import held_back, to_validate
 from gcl.training.from_params import build_trainer, training_pairs
 from gcl.training.loop import train
 from pipeline.benchmarks.evaluation import evaluation_time
@@ -89,13 +89,17 @@ def image_counts(params: Params, prepared: Prepared) -> dict[str, int]:
     """The numbers of images by split: of scenes to draw, of those in the folder, of prepared images, or a guess."""
     data = params.data
     if data.source == "scenes":
-        return dict(zip(SPLITS, [data.scenes_train] * 2 + [data.scenes_test] * 2, strict=True))
+        numbers = [data.scenes_train] * 2 + [data.scenes_test] * 2 + [data.scenes_validation] * 2
+        return dict(zip((*SPLITS, *VALIDATION), numbers, strict=True))
     if data.source == "folder" and data.path.is_dir():
         counts = {split: _count(data.path / split) for split in SPLITS}
         for train, test in (("trainA", "testA"), ("trainB", "testB")):
             if not counts[test] and counts[train]:
                 counts[test] = held_back(counts[train], data.test_share)
                 counts[train] -= counts[test]
+        for domain in "AB":
+            counts[f"validation{domain}"] = to_validate(counts[f"train{domain}"], data.validation_share)
+            counts[f"train{domain}"] -= counts[f"validation{domain}"]
         return counts
     if prepared.exists and prepared.manifest.source == data.source:
         return prepared.manifest.counts()

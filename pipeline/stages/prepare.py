@@ -1,6 +1,7 @@
 """Stage 1: the chosen source -> data/prepared/{trainA,trainB,testA,testB} and a manifest."""
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from gcl.config import DataConfig
 from gcl.errors import UserError
 from gcl.files import replaced_folder
 from gcl.images.decoding import BadImageError, save_png
-from gcl.images.manifest import SPLITS, Entry, Manifest, describe
+from gcl.images.manifest import VALIDATION, Entry, Manifest, describe
 from gcl.images.prepared import Prepared
 from gcl.parallel import in_parallel
 from gcl.sources.archives import unpack
@@ -24,8 +25,12 @@ from pipeline.params import repository_root
 DOWNLOADS = Path("data/downloads")
 """The folder of downloaded archives in the original repository, which the clones of DVC experiments share."""
 
-FIRST_SCENE = {"trainA": 0, "trainB": 1_000_000, "testA": 2_000_000, "testB": 2_000_000}
-"""The number of each split's first scene: the training splits share no scene, the test splits share all."""
+FIRST_SCENE = {"trainA": 0, "trainB": 1_000_000, **dict.fromkeys(("testA", "testB"), 2_000_000)}
+FIRST_SCENE |= dict.fromkeys(VALIDATION, 3_000_000)
+"""The number of each split's first scene: the training splits share no scene, those of a test or validation all."""
+
+
+TURNED = {"A": "B", "B": "A"}
 
 
 def prepare(config: DataConfig, target: Path) -> Manifest:
@@ -37,6 +42,8 @@ def prepare(config: DataConfig, target: Path) -> Manifest:
         with replaced_folder(target) as folder:
             fill = _draw if config.source == "scenes" else _import
             manifest = fill(config, Prepared(folder))
+            if config.direction == "BtoA":
+                manifest = _turned(manifest, Prepared(folder))
             manifest.save(folder)
     except OSError as error:
         raise UserError(f"{target} could not be filled, and is as it was before: {error}") from error
@@ -52,12 +59,14 @@ def prepare(config: DataConfig, target: Path) -> Manifest:
 def _draw(config: DataConfig, prepared: Prepared) -> Manifest:
     counts = {"trainA": config.scenes_train, "trainB": config.scenes_train}
     counts |= {"testA": config.scenes_test, "testB": config.scenes_test}
-    for folder in (*map(prepared.split, SPLITS), prepared.mask_folder):
+    if config.scenes_validation:
+        counts |= dict.fromkeys(VALIDATION, config.scenes_validation)
+    for folder in (*map(prepared.split, counts), prepared.mask_folder):
         folder.mkdir()
-    jobs = [(split, index) for split in SPLITS for index in range(counts[split])]
+    jobs = [(split, index) for split, number in counts.items() for index in range(number)]
     drawn = in_parallel(partial(_draw_one, config, prepared), jobs)
     entries = list(progress_bar(drawn, "drawing scenes", len(jobs)))
-    splits = {split: [entry for (of, _), entry in zip(jobs, entries, strict=True) if of == split] for split in SPLITS}
+    splits = {split: [entry for (of, _), entry in zip(jobs, entries, strict=True) if of == split] for split in counts}
     return Manifest("scenes", paired=True, masks=True, splits=splits)
 
 
@@ -102,6 +111,23 @@ def _import_archive(config: DataConfig, archive: Path, prepared: Prepared) -> Ma
         raise UserError(str(error).replace(str(unpacked), str(archive))) from error
     shutil.rmtree(unpacked)
     return manifest
+
+
+def _turned(manifest: Manifest, prepared: Prepared) -> Manifest:
+    """Exchanges A and B, in the folders too. The masks are left out: the segmenter knows only what is drawn as B."""
+    for purpose in sorted({split[:-1] for split in manifest.splits}):
+        a, b, aside = (prepared.split(f"{purpose}{domain}") for domain in ("A", "B", "_aside"))
+        for old, new in ((a, aside), (b, a), (aside, b)):
+            old.rename(new)
+    shutil.rmtree(prepared.mask_folder, ignore_errors=True)
+    note = "data.direction is BtoA: A here is what the source calls B; other notes and warnings use the source's names"
+    return replace(
+        manifest,
+        splits={f"{split[:-1]}{TURNED[split[-1]]}": entries for split, entries in manifest.splits.items()},
+        masks=False,
+        direction="BtoA",
+        notes=[note, *manifest.notes],
+    )
 
 
 def _anchored(mirror: str | None) -> str | None:
