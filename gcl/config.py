@@ -30,6 +30,9 @@ from gcl.value_ranges import (
 )
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Checkpoint = Literal["last", "best"]
+OTHER: dict[Checkpoint, Checkpoint] = {"last": "best", "best": "last"}
+"""The checkpoint of a training that does not translate, by the one that does."""
 Adjacency = Literal["shared", "separate", "identity"]
 GeneratorLayers = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(min_length=1)]
 
@@ -169,10 +172,15 @@ class TrainConfig(Section):
     precision: Precision
     channels_last: bool
     workers: Annotated[Whole, Field(ge=0, le=128)]
+    start_from: str | None
     log_every: Steps
     sample_every: Steps
     save_every: Steps
     sample_images: Images
+    validate_every: Steps
+    validation_images: Annotated[Images, Field(ge=2)]
+    best_by: Literal["kid", "lpips_to_truth"]
+    stop_after: Annotated[Whole, Field(ge=1)] | None
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
@@ -182,6 +190,12 @@ class TrainConfig(Section):
                 "images are resized to load_size and then cropped"
             )
         return self
+
+
+class TranslateConfig(Section):
+    """Which of the training's two checkpoints translates the test images."""
+
+    checkpoint: Checkpoint
 
 
 class EvaluateConfig(Section):
@@ -239,6 +253,7 @@ class Params(Section):
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig
     train: TrainConfig
+    translate: TranslateConfig
     evaluate: EvaluateConfig
     ablate: AblateConfig
 

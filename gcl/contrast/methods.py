@@ -37,6 +37,7 @@ class Method:
         reads: the sections it reads, among those that only methods read.
         check: raises UserError for parameters with which it cannot be built.
         build: builds the contrast, (inputs, outputs) -> (loss, values to log), from the parameters and the generator.
+        shaping: the keys, as section and name, on which the sizes of its layers depend.
         without_effect: maps (key, value) to the keys of its section that have no effect when ``key`` has that value.
     """
 
@@ -46,6 +47,7 @@ class Method:
     reads: Sequence[str]
     check: Callable[[Params], None]
     build: Callable[[Params, Generator], nn.Module]
+    shaping: Sequence[tuple[str, str]]
     without_effect: Mapping[tuple[str, object], set[str]] = field(default_factory=dict)
 
 
@@ -124,6 +126,11 @@ METHODS = {
         reads=("encoder", "graph"),
         check=_check_graph_contrast,
         build=_build_graph_contrast,
+        shaping=[
+            ("encoder", "name"),
+            ("encoder", "layers"),
+            *(("graph", key) for key in ("embedding", "convolution", "hops", "pooling", "levels")),
+        ],
         without_effect={("pooling", False): {"levels", "keep"}, ("adjacency", "identity"): {"threshold"}},
     ),
     "cut": Method(
@@ -133,6 +140,7 @@ METHODS = {
         reads=("cut",),
         check=partial(_check_generator_layers, "cut"),
         build=_build_cut,
+        shaping=[("cut", "layers"), ("cut", "embedding")],
     ),
     "src": Method(
         label="SRC: relations between patches and hard negatives, on the generator's own features",
@@ -141,6 +149,7 @@ METHODS = {
         reads=("src",),
         check=partial(_check_generator_layers, "src"),
         build=_build_src,
+        shaping=[("src", "layers"), ("src", "embedding")],
     ),
 }
 

@@ -68,6 +68,11 @@ class Manifest:
         return VALIDATION[0] in self.splits
 
     @property
+    def validation_paired(self) -> bool:
+        """Whether validationB holds the true translations of validationA under the same names."""
+        return self.validates and self.source == "scenes"
+
+    @property
     def sha256(self) -> str:
         """One hash of all stored images and their splits, but of nothing else."""
         contents = json.dumps({split: [asdict(entry) for entry in entries] for split, entries in self._ordered()})

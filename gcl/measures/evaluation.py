@@ -18,10 +18,10 @@ from gcl.measures.rounding import rounded
 
 @dataclass(frozen=True)
 class Result:
-    """A metric of the translations and, for comparison, of three yardsticks.
+    """A metric of the translations and, for comparison, of three yardsticks and of another checkpoint's translations.
 
-    A yardstick is None where the metric makes no sense for it. ``name`` and ``scope`` depend on the features that the
-    metric was measured on, ``misleads`` on the data set.
+    A yardstick is None where the metric makes no sense for it, and ``other`` where there is no other checkpoint.
+    ``name`` and ``scope`` depend on the features that the metric was measured on, ``misleads`` on the data set.
     """
 
     metric: Metric
@@ -30,6 +30,7 @@ class Result:
     untranslated: float | None
     another: float | None
     real: float | None
+    other: float | None
     scope: str | None
     misleads: str | None
 
@@ -44,6 +45,7 @@ class Result:
             "untranslated": rounded(self.untranslated),
             "another": rounded(self.another),
             "real": rounded(self.real),
+            "other_checkpoint": rounded(self.other),
             "better": self.metric.better,
             "compares": self.metric.compares,
             "meaning": self.metric.meaning,
@@ -53,13 +55,18 @@ class Result:
         }
 
 
-def evaluate(config: EvaluateConfig, prepared: Prepared, translated: Path, device: str) -> list[Result]:
-    """Measures all metrics that this data set allows; UserError, before anything is measured, if the translations do
-    not match the test images."""
+def evaluate(
+    config: EvaluateConfig, prepared: Prepared, translated: Path, device: str, other: Path | None = None
+) -> list[Result]:
+    """Measures all metrics that this data set allows, also of the translations by an ``other`` checkpoint.
+
+    UserError, before anything is measured, if the translations do not match the test images.
+    """
     manifest = prepared.manifest
-    check_translations(translated, manifest.splits["testA"])
+    for folder in filter(None, (translated, other)):
+        check_translations(folder, manifest.splits["testA"])
     context = Context(config, prepared, translated, device)
-    return [_result(metric, context) for metric in METRICS if metric.known_for(manifest)]
+    return [_result(metric, context, other) for metric in METRICS if metric.known_for(manifest)]
 
 
 def per_image(results: Iterable[Result]) -> pd.DataFrame:
@@ -70,7 +77,7 @@ def per_image(results: Iterable[Result]) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("image").sort_index()
 
 
-def _result(metric: Metric, context: Context) -> Result:
+def _result(metric: Metric, context: Context, other: Path | None) -> Result:
     return Result(
         metric,
         metric.name_on(context.features),
@@ -78,6 +85,7 @@ def _result(metric: Metric, context: Context) -> Result:
         _untranslated(metric, context),
         _another(metric, context),
         _real(metric, context),
+        None if other is None else metric.measure(context, other).value,
         context.features.scope if metric.on else None,
         metric.misleads(context.prepared.manifest),
     )

@@ -8,9 +8,9 @@ from gcl.errors import UserError
 
 Row = Mapping[str, Any]
 """One row: the metric's name; its :class:`gcl.measures.measurement.Measurement` without the values per image; its
-yardsticks untranslated, another and real; what pages and the verdict need to know about its
-:class:`gcl.measures.metrics.Metric`: better, compares, meaning, misleads and real_images (the split that real is
-measured on); and the scope of its features."""
+yardsticks untranslated, another and real; other_checkpoint, the value of the training's other checkpoint; what pages
+and the verdict need to know about its :class:`gcl.measures.metrics.Metric`: better, compares, meaning, misleads and
+real_images (the split that real is measured on); and the scope of its features."""
 
 SIDES = {"lower": "lower is better", "higher": "higher is better", "neither": "neither side is better"}
 """The values of ``better``, in words."""

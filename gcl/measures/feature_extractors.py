@@ -1,11 +1,11 @@
 """The features that metrics compare: one vector per image for sets of images, a distance over all layers for pairs."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lpips import LPIPS
+from lpips import LPIPS, normalize_tensor, spatial_average
 from torch import Tensor, nn
 from torch_fidelity import FeatureExtractorBase
 
@@ -35,6 +35,20 @@ class PerceptualDistance:
 
     network: LPIPS
     description: str
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The maps (B, C, H', W') of each layer for ``images`` (B, 3, H, W) in [-1, 1]."""
+        return self.network.net(self.network.scaling_layer(images))
+
+    def between(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+        """What the network returns for two batches of images, (B, 1, 1, 1), from their :meth:`maps`."""
+        total = 0.0
+        for layer, pair in enumerate(zip(first, second, strict=True)):
+            ours, theirs = map(normalize_tensor, pair)
+            difference = (ours - theirs) ** 2
+            weighed = self.network.lins[layer](difference) if self.network.lpips else difference.sum(1, keepdim=True)
+            total = total + spatial_average(weighed)
+        return total
 
 
 def extractor_class(load: Callable[[], nn.Module], dimensions: int) -> type[FeatureExtractorBase]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch_fidelity import KEY_METRIC_FID, KEY_METRIC_KID_MEAN, calculate_metrics
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from_dataset
 from torchvision.transforms.v2 import functional as transforms
 
 from gcl.images.decoding import read_rgb
@@ -64,6 +66,54 @@ def frechet_and_kernel(
         Measurement(numbers[KEY_METRIC_FID], note="; ".join(notes) or None, **shared),
         Measurement(numbers[KEY_METRIC_KID_MEAN], note=resizing, subset_size=subset_size, **shared),
     )
+
+
+class KernelReference:
+    """Images to which many sets of images are compared by KID, with features that are computed once.
+
+    The values are those of :func:`frechet_and_kernel` with the same arguments. ``reference`` are at least two PNGs, and
+    with the PNGs ``alike`` they have the sizes of all images that will be compared.
+    """
+
+    def __init__(
+        self,
+        reference: Sequence[Path],
+        features: PooledFeatures,
+        batch_size: int,
+        seed: int,
+        device: str,
+        alike: Sequence[Path] = (),
+    ):
+        self._side, _ = _common_side({file: read_rgb(file).size for file in (*reference, *alike)})
+        self._batch_size, self._seed, self._cuda = batch_size, seed, torch.device(device).type == "cuda"
+        self._layer = str(features.dimensions)
+        self._extractor = create_feature_extractor(
+            features.extractor,
+            [self._layer],
+            cuda=self._cuda,
+            feature_extractor_weights_path=features.weights,
+            verbose=False,
+        )
+        self._vectors = self._vectors_of(reference)
+
+    def kernel_distance(self, images: Sequence[Path]) -> float:
+        """KID between ``images``, at least two, and the reference."""
+        distance = kid_features_to_metric(
+            self._vectors_of(images),
+            self._vectors,
+            kid_subset_size=min(LARGEST_SUBSET, len(images), len(self._vectors)),
+            rng_seed=self._seed,
+            verbose=False,
+        )
+        return distance[KEY_METRIC_KID_MEAN]
+
+    def _vectors_of(self, images: Sequence[Path]) -> Tensor:
+        """One feature vector for each of the images, (N, dimensions)."""
+        pixels = _Pixels(images, self._side)
+        found = get_featuresdict_from_dataset(
+            pixels, self._extractor, self._batch_size, self._cuda, save_cpu_ram=True, verbose=False
+        )
+        return found[self._layer]
 
 
 class _Pixels(Dataset):

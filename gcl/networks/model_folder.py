@@ -1,4 +1,8 @@
-"""A trained model as a folder: generator.safetensors, contrast.safetensors and model.json. No pickles."""
+"""A trained model as a folder: safetensors of its networks, model.json, and a README.md that says what it is.
+
+No pickles. A training leaves generator.safetensors, discriminator.safetensors and contrast.safetensors and, if it was
+validated, generator_best.safetensors. Only the first is needed to translate.
+"""
 
 import json
 from pathlib import Path
@@ -10,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
-from gcl.config import GeneratorConfig
+from gcl.config import Checkpoint, GeneratorConfig
 from gcl.errors import UserError
 from gcl.files import write_json, write_whole
 from gcl.networks.generator import Generator
@@ -18,17 +22,24 @@ from gcl.networks.weight_checks import State, differences, not_finite
 
 FORMAT = 1
 
+GENERATORS: dict[Checkpoint, str] = {"last": "generator.safetensors", "best": "generator_best.safetensors"}
+"""The files of a training's two checkpoints."""
+
 
 def save_generator(folder: Path, generator: nn.Module, description: dict[str, Any]) -> None:
     """Writes the weights and ``description`` (JSON-ready; its key ``generator`` holds the network's arguments)."""
-    save_weights(generator, folder / "generator.safetensors")
+    save_weights(generator, folder / GENERATORS["last"])
     write_json(folder / "model.json", {"format": FORMAT, **description})
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Writes the state of ``network`` as safetensors."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_whole(path, save(state))
+    save_tensors(network.state_dict(), path)
+
+
+def save_tensors(tensors: State, path: Path) -> None:
+    """Writes ``tensors`` as safetensors."""
+    write_whole(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -46,14 +57,21 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def load_generator(folder: Path | str) -> Generator:
+def load_generator(folder: Path | str, checkpoint: Checkpoint = "last") -> Generator:
     """Rebuilds the generator of a model folder, on the CPU, in evaluation mode.
 
-    UserError if the folder holds no model, or if its weights are not finite or do not have the sizes in its model.json.
+    ``checkpoint`` is the one after the training's last step, or the best on its validation images. UserError if the
+    folder holds no such model, or if its weights are not finite or do not have the sizes in its model.json.
     """
     folder = Path(folder)
     generator = empty_generator(read_description(folder).get("generator"), folder / "model.json")
-    load_weights(generator, folder / "generator.safetensors")
+    path = folder / GENERATORS[checkpoint]
+    if checkpoint == "best" and not path.is_file():
+        raise UserError(
+            f"{folder}: this model has no best checkpoint, because it was trained without validation images; "
+            "use its last one, or train with data.validation_share or data.scenes_validation above 0"
+        )
+    load_weights(generator, path)
     return generator.eval()
 
 

@@ -10,22 +10,29 @@ from gcl.networks.discriminators import build_discriminator
 from gcl.networks.generator import Generator
 from gcl.training.augmentation import Augmented
 from gcl.training.gan_losses import loss_of
+from gcl.training.start_from import Start
 from gcl.training.trainer import Trainer
 
 
-def build_trainer(params: Params, fabric: Fabric) -> Trainer:
-    """The networks, losses and optimisers that ``params`` describe, freshly initialised from train.seed."""
+def build_trainer(params: Params, fabric: Fabric, start: Start | None = None) -> Trainer:
+    """The networks, losses and optimisers that ``params`` describe, initialised from train.seed, and from ``start``.
+
+    UserError if the weights of ``start`` do not fit.
+    """
     seed_everything(params.train.seed, verbose=False)
     # The networks come first: the same seed then gives them the same weights whatever the method.
     generator = Generator(**params.generator.model_dump())
     discriminator = build_discriminator(params.discriminator)
+    contrast = method_of(params).build(params, generator)
+    if start is not None:
+        start.load_into({"generator": generator, "discriminator": discriminator, "contrast": contrast.loss})
     if params.discriminator.augment is not None:
         discriminator = Augmented(discriminator, params.discriminator.augment)
     return Trainer(
         fabric,
         generator,
         discriminator,
-        method_of(params).build(params, generator),
+        contrast,
         weight=own_section(params).weight,
         identity_term=own_section(params).identity_term,
         config=params.train,

@@ -11,7 +11,7 @@ from torch import Tensor
 from gcl.config import TrainConfig
 from gcl.errors import UserError
 from gcl.images.batches import UnpairedImages, batches
-from gcl.training.trainer import Trainer
+from gcl.training.trainer import Trainer, constant_steps
 
 
 @dataclass
@@ -34,8 +34,8 @@ def train(
 
     The caller may inspect the trainer in between. With ``start`` and the trainer's ``state`` after that many steps,
     training resumes from there. UserError if losses are no longer finite, before anything about that step or a later
-    one is written. Nothing waits for the device except where something is written (a log line, a grid or a state), and
-    where ``16-mixed`` itself has to.
+    one is written. Nothing waits for the device except where something is written or validated (a log line, a grid, a
+    state), and where ``16-mixed`` itself has to.
     """
     fabric = trainer.fabric
     place = fabric.global_rank, fabric.world_size
@@ -53,7 +53,9 @@ def train(
 
 def _record(trainer: Trainer, step: int, pairs: UnpairedImages, config: TrainConfig) -> Record:
     """The record of ``step``; UserError if the window holds losses that are not finite."""
-    if all(step % every for every in (config.log_every, config.sample_every, config.save_every, config.steps)):
+    regular = config.log_every, config.sample_every, config.save_every, config.validate_every
+    ends = constant_steps(config.steps, config.constant_share), config.steps
+    if step not in ends and all(step % every for every in regular):
         return Record(step, losses=None)
     names, losses = list(trainer.window[0]), _table(trainer.window)
     if trainer.fabric.is_global_zero:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gcl.config import TrainConfig
+from gcl.training.augmentation import Augmented
 from gcl.training.gan_losses import LEAST_SQUARES, GanLoss, Penalised
 
 REAL = slice(1, None, 2)
@@ -71,6 +72,14 @@ class Trainer:
     def translator(self) -> nn.Module:
         """The generator to translate with: its moving average where one is kept."""
         return self.average.module if self.average is not None else self.networks["generator"].module
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """The discriminator without what training wraps around it."""
+        network = self.networks["discriminator"].module
+        while isinstance(network, Penalised | Augmented):
+            network = network.discriminator
+        return network
 
     def state(self) -> dict[str, Any]:
         """Everything that further steps depend on, as dictionaries and lists of tensors and numbers."""
@@ -194,9 +203,14 @@ def _load_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Mappin
     optimizer.load_state_dict({"state": placed, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+def constant_steps(steps: int, share: float) -> int:
+    """The number of steps at the full learning rate, if they are a ``share`` of all ``steps``."""
+    return round(steps * share)
+
+
 def _constant_then_linear(config: TrainConfig):
     """The factor of the learning rate by step: 1 for ``constant_share`` of the steps, then falling linearly to 0."""
-    constant = round(config.steps * config.constant_share)
+    constant = constant_steps(config.steps, config.constant_share)
     decaying = max(config.steps - constant, 1)
     return lambda step: min(1.0, (config.steps - step) / decaying)
 

@@ -3,6 +3,7 @@
 Stage modules are imported inside their commands, because torch and MLflow take seconds that ``--help`` must not cost.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,13 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 app = typer.Typer()
+
+
+class CheckpointName(StrEnum):
+    """A checkpoint of a model."""
+
+    last = "last"
+    best = "best"
 
 
 @app.command()
@@ -87,14 +95,27 @@ def translate(
     target: Annotated[
         Path, typer.Option("--output", help="Folder for PNGs of the same names or, for a single image, a .png file.")
     ] = TRANSLATED,
+    checkpoint: Annotated[
+        CheckpointName | None,
+        typer.Option(
+            help="Which of the model's checkpoints.", show_default="translate.checkpoint in params.yaml, or last"
+        ),
+    ] = None,
+    other: Annotated[
+        Path | None, typer.Option(help="Folder for the translations by the other checkpoint, if there is one.")
+    ] = None,
 ):
     """Translate images of any size in the model's precision; without a params.yaml, on the best device available."""
     in_project = params_file.is_file() or params_file != PARAMS
-    accelerator = params_in(params_file).train.accelerator if in_project else "auto"
-    from pipeline.stages.translate import translate
+    params = params_in(params_file) if in_project else None
+    accelerator = params.train.accelerator if params else "auto"
+    chosen = checkpoint.value if checkpoint else params.translate.checkpoint if params else "last"
+    from pipeline.stages.translate import translate, translate_other
 
     stop_cleanly()
-    translate(accelerator, model, source, target)
+    translate(accelerator, model, source, target, chosen)
+    if other is not None:
+        translate_other(accelerator, model, source, other, chosen)
 
 
 @app.command()
@@ -111,6 +132,9 @@ def evaluate(
         ),
     ] = None,
     run_name: Annotated[str | None, typer.Option(help="Log to a new MLflow run of this name instead.")] = None,
+    other: Annotated[
+        Path | None, typer.Option(help="Translations by the other checkpoint: what `gcl translate --other` wrote.")
+    ] = None,
 ):
     """Measure FID, KID, LPIPS, structure and, if the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
     params = params_in(params_file)
@@ -121,7 +145,8 @@ def evaluate(
     stop_cleanly()
     log_to = evaluation_run_file(run_file, run_name, prepared, translated, reports)
     with only_writer(reports / "evaluation.json"):
-        run_evaluation(params, Prepared(prepared), RunFolder(MODEL, translated, reports, log_to), run_name)
+        run = RunFolder(MODEL, translated, reports, log_to, other=other)
+        run_evaluation(params, Prepared(prepared), run, run_name)
 
 
 @app.command()

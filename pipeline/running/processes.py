@@ -16,6 +16,7 @@ from gcl.errors import UserError
 from gcl.images.prepared import Prepared
 from gcl.training.from_params import build_trainer, training_pairs
 from gcl.training.loop import Record, train
+from gcl.training.start_from import Start
 from gcl.training.trainer import Trainer
 from pipeline.running.devices import launch, make_fabric
 from pipeline.running.stopping import ignore_signals
@@ -44,30 +45,41 @@ def on_all_devices(config: TrainConfig, prepared: Prepared, work: Callable[[Fabr
 
 
 def begin_training(
-    fabric: Fabric, params: Params, prepared: Prepared, start: int, state: dict[str, Any] | None
+    fabric: Fabric,
+    params: Params,
+    prepared: Prepared,
+    step: int,
+    state: dict[str, Any] | None,
+    start: Start | None = None,
 ) -> tuple[Trainer, Iterator[Record]]:
-    """Builds the trainer and the iterator over its steps after ``start``, which begins from ``state``.
+    """Builds the trainer, with the weights of ``start``, and the iterator over its steps after ``step``.
 
-    The other processes begin this training as well.
+    The steps go on from ``state``. The other processes begin this training as well.
     """
-    fabric.broadcast((params, start, state))
-    return _training(fabric, params, prepared, start, state)
+    begun = params, step, state, start
+    fabric.broadcast(begun)
+    return _training(fabric, prepared, *begun)
+
+
+def stopped(fabric: Fabric, config: TrainConfig, step: int, stop: bool = False) -> bool:
+    """Whether the first process wants to ``stop`` after this ``step``. All processes must ask after every step."""
+    return config.stop_after is not None and step % config.validate_every == 0 and fabric.broadcast(stop)
 
 
 def _training(
-    fabric: Fabric, params: Params, prepared: Prepared, start: int, state: dict[str, Any] | None
+    fabric: Fabric, prepared: Prepared, params: Params, step: int, state: dict[str, Any] | None, start: Start | None
 ) -> tuple[Trainer, Iterator[Record]]:
-    trainer = build_trainer(params, fabric)
+    trainer = build_trainer(params, fabric, start)
     pairs = training_pairs(params.train, prepared, fabric.world_size)
-    return trainer, train(trainer, pairs, params.train, start, state)
+    return trainer, train(trainer, pairs, params.train, step, state)
 
 
 def _follow(fabric: Fabric, prepared: Prepared) -> None:
     while (begun := fabric.broadcast(None)) is not None:
-        params, start, state = begun
-        _, records = _training(fabric, params, prepared, start, state)
-        for _ in records:
-            pass
+        _, records = _training(fabric, prepared, *begun)
+        for record in records:
+            if stopped(fabric, begun[0].train, record.step):
+                break
 
 
 def _end_with(parent: int) -> None:

@@ -1,4 +1,4 @@
-"""Resuming an interrupted training.
+"""Resuming an interrupted training, and going on from a finished one with more steps.
 
 Its states are kept outside DVC's outputs, which DVC deletes before it runs a stage.
 """
@@ -11,14 +11,15 @@ from typing import Any
 
 from gcl.files import write_json
 from gcl.training.states import State, newest_state, save_state
+from gcl.training.trainer import constant_steps
 from pipeline.console import announce
 from pipeline.params import flatten, repository_root
 from pipeline.running.code_that_counts import code_digest
 
-FORMAT = 5
+FORMAT = 6
 """The version of a state's contents, including the names of weights; a state of another version is not used."""
 
-STEPS = "train.steps"
+STEPS, SHARE = "train.steps", "train.constant_share"
 
 
 class Unfinished:
@@ -36,10 +37,17 @@ class Unfinished:
         if self.in_clone:
             folder = repository_root() / folder.with_name(f"{folder.name}_{self._fingerprint()}")
         self.folder, self.samples = folder, folder / "samples"
+        self.continues = False
+        """Whether :meth:`find` found the state of a finished training rather than that of this one."""
+        self._constant = folder.with_name(f"{folder.name}.constant")
         self._finished = folder.with_name(f"{folder.name}.finished.json")
 
     def find(self, restart: bool) -> State | None:
-        """The newest state to resume from, or None. States that cannot be used are removed; with ``restart``, all."""
+        """The newest state to go on from, or None. States that cannot be used are removed; with ``restart``, all.
+
+        After a finished training with fewer steps, this is its state at the end of the full learning rate, if all steps
+        until there would be the same with more.
+        """
         found = None if restart else newest_state(self.folder)
         if found is not None:
             for path in found.damaged:
@@ -51,14 +59,40 @@ class Unfinished:
             announce(
                 f"there is an unfinished training, but with other settings; starting afresh ({self._in_words(changed)})"
             )
-        elif not restart:
-            self._tell_of_finished()
         self._remove()
+        return None if restart or found is not None else self._continued()
+
+    def _continued(self) -> State | None:
+        """The state from which a finished training goes on with more steps; if there is none, says so."""
+        before = self._before()
+        if before is None:
+            return None
+        found, steps = newest_state(self._constant), self._made_from[STEPS]
+        told = f"a training with these settings finished after {before} steps"
+        if found is None:
+            reason = f"the learning rate of every step depends on {STEPS}"
+        elif found.contents["code"] != code_digest("train"):
+            reason = "the code of the training has changed"
+        elif found.step > constant_steps(steps, self._made_from[SHARE]):
+            reason = f"its learning rate was constant until step {found.step}, which {SHARE} leaves no room for"
+        else:
+            announce(f"{told}; going on from step {found.step}, until which the learning rate is the same")
+            shutil.copytree(self._constant / "samples", self.samples, dirs_exist_ok=True)
+            self.continues = True
+            return found
+        announce(f"{told}; {steps} steps start at step 0, since {reason}")
         return None
 
     def save(self, step: int, contents: dict[str, Any]) -> None:
         """Saves the state from which the training resumes after ``step``."""
         save_state(self.folder, step, {"made_from": self._made_from, **contents})
+
+    def save_constant(self, step: int, contents: dict[str, Any]) -> None:
+        """Saves the state at the end of the full learning rate, which is kept when the training is finished."""
+        if not self.in_clone:
+            shutil.rmtree(self._constant, ignore_errors=True)
+            shutil.copytree(self.samples, self._constant / "samples")
+            save_state(self._constant, step, {"code": code_digest("train"), **contents})
 
     def finish(self) -> None:
         """Removes the states, and keeps what the training was made from, unless in a clone, which runs only once."""
@@ -73,16 +107,13 @@ class Unfinished:
     def _remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _tell_of_finished(self) -> None:
-        """If the last finished training differs only in having fewer steps, says that steps cannot be added to it."""
+    def _before(self) -> int | None:
+        """The steps of the last finished training, if it had fewer of them and differs in nothing but the schedule."""
         if not self._finished.is_file():
-            return
+            return None
         before = json.loads(self._finished.read_text(encoding="utf-8"))
-        if list(self._changes(before)) == [STEPS] and self._made_from[STEPS] > before[STEPS]:
-            announce(
-                f"a training with these settings finished after {before[STEPS]} steps; {self._made_from[STEPS]} steps "
-                "start at step 0, since the learning rate of every step depends on train.steps"
-            )
+        alike = self._changes(before).keys() <= {STEPS, SHARE}
+        return before[STEPS] if alike and self._made_from[STEPS] > before[STEPS] else None
 
     def _changes(self, before: dict[str, Any]) -> dict[str, str]:
         """The settings that differ, each with a text of its old and new value."""

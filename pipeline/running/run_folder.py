@@ -16,6 +16,9 @@ from gcl.files import write_json, write_whole
 DIGITS = "%.6g"
 """The format of values in tables."""
 
+PREFIX = "validation_"
+"""What the names of metrics of the validation images begin with, so that nobody takes them for those of the tests."""
+
 
 @dataclass(frozen=True)
 class SavedRun:
@@ -36,6 +39,8 @@ class RunFolder:
         model, translated, reports: the folders that training, translation and evaluation fill.
         run_file: the file that keeps the MLflow run; None to evaluate translations whose training is not known.
         variant: the variant of the ablation; None for the run of the main stages.
+        other: the folder of the translations by the training's other checkpoint, empty if there is none; None if nobody
+            translates with it.
     """
 
     model: Path
@@ -43,6 +48,7 @@ class RunFolder:
     reports: Path
     run_file: Path | None
     variant: str | None = None
+    other: Path | None = None
 
     @classmethod
     def inside(cls, folder: Path, variant: str) -> "RunFolder":
@@ -66,13 +72,32 @@ class RunFolder:
         return self.reports / "samples"
 
     def write_curves(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Writes the losses so far; each row has its ``step`` and every loss by name."""
+        """Writes the losses and validations so far; each row has its ``step`` and, by name, what is known of it."""
         self.reports.mkdir(parents=True, exist_ok=True)
-        write_whole(self.curves_file, pd.DataFrame(rows).to_csv(index=False, float_format=DIGITS).encode())
+        table = pd.DataFrame(rows)
+        ordered = sorted(table.columns, key=lambda name: name.startswith(PREFIX))
+        write_whole(self.curves_file, table[ordered].to_csv(index=False, float_format=DIGITS).encode())
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The losses over the steps, with the columns ``step`` and one per loss."""
+        table = self._table
+        losses = table[[name for name in table.columns if not name.startswith(PREFIX)]]
+        return losses.dropna(subset=["discriminator"]).reset_index(drop=True)
+
+    @cached_property
+    def validation(self) -> pd.DataFrame:
+        """The metrics of the validation images over the steps, with the columns ``step`` and one per metric.
+
+        It is empty for a training without validation images.
+        """
+        table = self._table
+        names = [name for name in table.columns if name.startswith(PREFIX)]
+        known = table[["step", *names]].dropna().rename(columns=lambda name: name.removeprefix(PREFIX))
+        return known.reset_index(drop=True) if names else known.iloc[:0]
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
         return pd.read_csv(self._existing(self.curves_file, "gcl train"))
 
     def save(self, run: SavedRun, training_seconds: float) -> None:
@@ -106,6 +131,11 @@ class RunFolder:
     def translation(self, stem: str) -> Path:
         """The translation of the test image called ``stem``."""
         return self._existing(self.translated / f"{stem}.png", "gcl translate")
+
+    @property
+    def other_translated(self) -> Path | None:
+        """The folder of the translations by the other checkpoint; None if there are none."""
+        return self.other if self.other is not None and any(self.other.glob("*.png")) else None
 
     def write_evaluation(
         self,

@@ -60,7 +60,8 @@ def _run(
     with replaced_folder(target) as folder:
         run = RunFolder.inside(folder, name)
         run_training(fabric, params, prepared, run, unfinished, restart)
-        translate(params.train.accelerator, run.model, prepared.split("testA"), run.translated)
+        place = run.model, prepared.split("testA"), run.translated
+        translate(params.train.accelerator, *place, params.translate.checkpoint)
         run_evaluation(params, prepared, run)
         (folder / FINGERPRINT).write_text(made_from + "\n", encoding="utf-8")
 

@@ -1,9 +1,10 @@
 """Stage 4: translated images, testA and testB -> reports/metrics.json, each metric beside its yardsticks."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from gcl.config import MAIN, Params
+from gcl.config import MAIN, OTHER, Params
 from gcl.images.prepared import Prepared
 from gcl.measures.evaluation import evaluate, per_image
 from gcl.measures.evaluation_rows import SIDES, YARDSTICKS, Row, yardsticks
@@ -22,14 +23,16 @@ def run_evaluation(params: Params, prepared: Prepared, run: RunFolder, run_name:
     They are logged to the MLflow run of the training, or to a new one called ``run_name``, or to none if both are
     unknown. The verdict is printed last.
     """
-    results = evaluate(params.evaluate, prepared, run.translated, one_device(params.train.accelerator).type)
+    device = one_device(params.train.accelerator).type
+    results = evaluate(params.evaluate, prepared, run.translated, device, run.other_translated)
     rows = [result.row for result in results]
     metrics, beside, verdict = {row["name"]: row["value"] for row in rows}, yardsticks(rows), verdict_on(rows)
     files = run.write_evaluation(metrics, beside, rows, per_image(results))
     if run.run_file is not None or run_name is not None:
         with _tracked(run_identity(params, prepared.manifest, run.variant or MAIN), run, run_name) as mlflow_run:
             mlflow_run.set_tags({"evaluate.features": params.evaluate.features, "verdict": verdict.word})
-            mlflow_run.log_metrics(metrics | flatten(beside), params.train.steps if run_name is None else 0)
+            logged = metrics | flatten(beside | _other_checkpoint(params, rows))
+            mlflow_run.log_metrics(logged, params.train.steps if run_name is None else 0)
             for file in files:
                 mlflow_run.log_file(file, "evaluation")
     for row in rows:
@@ -45,6 +48,12 @@ def _tracked(identity: dict[str, Any], run: RunFolder, name: str | None) -> Abst
         return tracked(identity, run.saved())
     tags = {key: value for key, value in identity["tags"].items() if key not in ("variant", "seed")}
     return tracked({**identity, "name": name, "tags": tags})
+
+
+def _other_checkpoint(params: Params, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """The metrics of the checkpoint that does not translate, by its name; empty if there is none."""
+    values = {row["name"]: row["other_checkpoint"] for row in rows if row["other_checkpoint"] is not None}
+    return {OTHER[params.translate.checkpoint]: values} if values else {}
 
 
 def _line(row: Row) -> str:

@@ -1,38 +1,38 @@
 """Stage 2: prepared images -> the model, its curves and sample grids."""
 
-import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
 
-from gcl.config import MAIN, Params, TrainConfig
+from gcl.config import MAIN, Params
 from gcl.contrast.methods import read_by_training
 from gcl.errors import UserError
-from gcl.files import digest, replaced_folder
+from gcl.files import replaced_folder
 from gcl.images.manifest import Manifest
 from gcl.images.prepared import Prepared
 from gcl.locks import only_writer
-from gcl.networks.model_folder import save_generator, save_weights
+from gcl.measures.rounding import shown
+from gcl.measures.validation import Validation
 from gcl.training.loop import Record
+from gcl.training.start_from import Start, read_start
 from gcl.training.states import State
-from gcl.training.trainer import Trainer
+from gcl.training.trainer import Trainer, constant_steps
+from gcl.training.validations import Validations
 from pipeline.console import announce
-from pipeline.running.processes import begin_training
+from pipeline.running.processes import begin_training, stopped
 from pipeline.running.progress import with_progress
 from pipeline.running.resuming import Unfinished
-from pipeline.running.run_folder import RunFolder, SavedRun
+from pipeline.running.run_folder import PREFIX, RunFolder, SavedRun
 from pipeline.running.sample_grids import Samples, sample_grid, sample_images
 from pipeline.running.stopping import stopping_between_steps
+from pipeline.running.trained_model import made_from, save_model
+from pipeline.tracking.models import model_folder
 from pipeline.tracking.run import TrackedRun, run_identity, tracked
-
-LIBRARIES = ("torch", "torchvision", "lightning-fabric")
 
 
 def run_training(
@@ -45,64 +45,186 @@ def run_training(
     """
     manifest = prepared.manifest
     _check_crop(manifest, params.train.crop_size)
-    made_from = {"data.sha256": manifest.sha256, "processes": fabric.world_size, **_shaping_the_model(params)}
-    saved = Unfinished(unfinished, made_from)
+    _check_validation(params, manifest)
+    start = _start(params, run.model)
+    saved = Unfinished(unfinished, made_from(params, manifest, fabric.world_size, start))
     # Experiments in clones may share a training: the same variant, while other settings differ.
     with only_writer(run.curves_file, run.run_file), only_writer(saved.folder, wait=saved.in_clone):
         # The folder is created first, so that a missing permission is found now and not after the training.
         with replaced_folder(run.model) as folder:
             state = saved.find(restart)
-            known = None if state is None else SavedRun(**state.contents["run"])
+            known = SavedRun(**state.contents["run"]) if state is not None and not saved.continues else None
             trained = (0, None) if state is None else (state.step, state.contents["trainer"])
-            trainer, records = begin_training(fabric, params, prepared, *trained)
+            trainer, records = begin_training(fabric, params, prepared, *trained, start)
             with tracked(run_identity(params, manifest, run.variant or MAIN), known) as mlflow_run:
                 mlflow_run.log_params(read_by_training(params))
-                seconds = _train(trainer, records, params.train, prepared, run, mlflow_run, saved, state)
-                _save(trainer, params, manifest, folder)
-                mlflow_run.log_metrics({"training_seconds": seconds}, params.train.steps)
-                for path in sorted(folder.glob("[!.]*")):
-                    mlflow_run.log_file(path, "model")
-                run.save(mlflow_run.saved, seconds)
+                training = _Training(trainer, params, prepared, run, mlflow_run, saved, state)
+                training.run(records)
+                save_model(folder, trainer, params, manifest, training.step, training.validations, start)
+                _log_results(mlflow_run, training, start, folder)
+                run.save(mlflow_run.saved, training.seconds)
         saved.finish()
-    announce(f"trained {params.train.steps} steps in {seconds:.0f} s: {run.model}")
+    _announce_results(training, run.model)
 
 
-def _train(
-    trainer: Trainer,
-    records: Iterator[Record],
-    config: TrainConfig,
-    prepared: Prepared,
-    run: RunFolder,
-    mlflow_run: TrackedRun,
-    unfinished: Unfinished,
-    state: State | None,
-) -> float:
-    """Runs the loop, and writes and logs losses and sample grids; returns the seconds taken, also by earlier calls."""
-    images = sample_images(prepared, config, trainer.fabric.device)
-    start, contents = (0, {}) if state is None else (state.step, state.contents)
-    curves, samples = contents.get("curves", []), Samples(run.samples, unfinished.samples, start)
-    logged = mlflow_run.last_step("discriminator") if start else 0
-    begun = time.monotonic() - contents.get("seconds", 0.0)
-    with stopping_between_steps() as stop:
-        for record in with_progress(records, start, config.steps, config.batch_size * trainer.fabric.world_size):
-            if record.losses is not None:
-                curves.append({"step": record.step, **record.losses})
-                run.write_curves(curves)
-                if record.step > logged:
-                    mlflow_run.log_metrics(record.losses, record.step)
-            if record.step % config.sample_every == 0 or record.step == config.steps:
-                grid = sample_grid(trainer, *images)
-                samples.add(grid, record.step)
-                mlflow_run.log_image(grid, "samples", record.step)
-            due = record.step % config.save_every == 0 or record.step == config.steps
-            if due or (stop.signal and not trainer.diverged):
-                seconds = time.monotonic() - begun
-                resumable = {"run": asdict(mlflow_run.saved), "curves": curves, "seconds": seconds}
-                unfinished.save(record.step, {**resumable, "trainer": trainer.state()})
-            if stop.signal:
-                announce(f"stopped after step {record.step}; the same command goes on from there")
-                sys.exit(128 + stop.signal)
-    return time.monotonic() - begun
+class _Training:
+    """One training in progress: what is written, logged and saved on its way.
+
+    Attributes:
+        step: the last step so far.
+        seconds: how long it took so far, with earlier calls.
+        validations: its validations; None if the data set has no validation images.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        params: Params,
+        prepared: Prepared,
+        run: RunFolder,
+        mlflow_run: TrackedRun,
+        unfinished: Unfinished,
+        state: State | None,
+    ):
+        self._trainer, self._config, self._run = trainer, params.train, run
+        self._mlflow_run, self._unfinished = mlflow_run, unfinished
+        self.step, contents = (0, {}) if state is None else (state.step, state.contents)
+        self._began = time.monotonic() - contents.get("seconds", 0.0)
+        self._curves: list[dict[str, float]] = contents.get("curves", [])
+        self._images = sample_images(prepared, params.train, trainer.fabric.device)
+        self._samples = Samples(run.samples, unfinished.samples, self.step)
+        self.validations = None
+        if prepared.manifest.validates:
+            measures = Validation(params.evaluate, prepared, params.train.validation_images, trainer.fabric.device.type)
+            self.validations = Validations(measures, trainer, params.train, contents.get("validations"))
+        self._logged = 0
+        if unfinished.continues:
+            for row in self._curves:
+                self._log(row)
+        elif state is not None:
+            by = [] if self.validations is None else [f"{PREFIX}{self.validations.by}"]
+            self._logged = max(mlflow_run.last_step(name) for name in ("discriminator", *by))
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def run(self, records: Iterator[Record]) -> None:
+        """Runs the remaining steps, or fewer if validations stop it or a signal does, which ends the process."""
+        config, fabric = self._config, self._trainer.fabric
+        images = config.batch_size * fabric.world_size
+        with stopping_between_steps() as stop:
+            for record in with_progress(records, self.step, config.steps, images):
+                self.step = record.step
+                self._report(record)
+                hopeless = self.validations is not None and self.validations.hopeless
+                ends = stopped(fabric, config, record.step, hopeless)
+                if record.step % config.sample_every == 0 or record.step == config.steps or ends:
+                    self._draw_samples()
+                if ends:
+                    announce(
+                        f"stopped after step {record.step}: {config.stop_after} validations brought nothing better"
+                    )
+                    return
+                self._save_if_due(stop.signal)
+                if stop.signal:
+                    announce(f"stopped after step {record.step}; the same command goes on from there")
+                    sys.exit(128 + stop.signal)
+
+    def _report(self, record: Record) -> None:
+        """Writes and logs the losses of a step and the metrics of its validation, if it has any."""
+        row = dict(record.losses or {})
+        if self.validations is not None and self.validations.due(record.step):
+            metrics = self.validations.validate(record.step)
+            row |= {f"{PREFIX}{name}": value for name, value in metrics.items()}
+        if row:
+            self._curves.append({"step": record.step, **row})
+            self._run.write_curves(self._curves)
+            self._log(self._curves[-1])
+
+    def _log(self, row: Mapping[str, float]) -> None:
+        """Logs a row of the curves unless an earlier call did."""
+        if row["step"] > self._logged:
+            values = {name: value for name, value in row.items() if name != "step"}
+            self._mlflow_run.log_metrics(values, int(row["step"]))
+
+    def _draw_samples(self) -> None:
+        grid = sample_grid(self._trainer, *self._images)
+        self._samples.add(grid, self.step)
+        self._mlflow_run.log_image(grid, "samples", self.step)
+
+    def _save_if_due(self, signal: int | None) -> None:
+        config = self._config
+        if self.step == constant_steps(config.steps, config.constant_share) and self._run.variant is None:
+            self._unfinished.save_constant(self.step, self._state())
+        if self.step % config.save_every == 0 or self.step == config.steps or (signal and not self._trainer.diverged):
+            self._unfinished.save(self.step, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "run": asdict(self._mlflow_run.saved),
+            "curves": self._curves,
+            "seconds": self.seconds,
+            "validations": None if self.validations is None else self.validations.state(),
+            "trainer": self._trainer.state(),
+        }
+
+
+def _start(params: Params, model: Path) -> Start | None:
+    """The weights that ``train.start_from`` names; UserError if there are none, or if they do not fit."""
+    source = params.train.start_from
+    if source is None:
+        return None
+    with model_folder(source) as folder:
+        if not folder.exists() and folder.resolve() == model.resolve():
+            raise UserError(
+                f"train.start_from = {source}: DVC removes this folder before it trains; name a copy of it, or the "
+                "MLflow run that trained it: runs:/ID"
+            )
+        start = read_start(folder, source, params)
+    announce(f"starting from {source}: {', '.join(start.weights)}")
+    for note in start.lineage["notes"]:
+        announce(f"note: {note}")
+    return start
+
+
+def _log_results(mlflow_run: TrackedRun, training: _Training, start: Start | None, folder: Path) -> None:
+    metrics = {"training_seconds": training.seconds}
+    if training.validations is not None:
+        metrics |= {"validation_seconds": training.validations.seconds, "best_step": training.validations.best["step"]}
+    mlflow_run.log_metrics(metrics, training.step)
+    if start is not None:
+        mlflow_run.set_tags({"start_from": start.lineage["model"]})
+    for path in sorted(folder.glob("[!.]*")):
+        mlflow_run.log_file(path, "model")
+
+
+def _announce_results(training: _Training, model: Path) -> None:
+    validations, seconds = training.validations, training.seconds
+    if validations is None:
+        announce(f"trained {training.step} steps in {seconds:.0f} s: {model}")
+        return
+    share = 100 * validations.seconds / seconds
+    announce(f"trained {training.step} steps in {seconds:.0f} s, {share:.1f} % of them for validating: {model}")
+    announce(
+        f"{validations.by} on the validation images: best {shown(validations.best['metrics'][validations.by])} after "
+        f"step {validations.best['step']}, last {shown(validations.last[validations.by])}, untranslated "
+        f"{shown(validations.yardsticks['untranslated'][validations.by])}"
+    )
+
+
+def _check_validation(params: Params, manifest: Manifest) -> None:
+    """UserError if there are no validation images although something depends on them; otherwise only says so."""
+    if manifest.validates:
+        return
+    advice = "data.validation_share (of a folder, enough for two images per domain) or data.scenes_validation above 0"
+    for needed, key in (
+        (params.translate.checkpoint == "best", "translate.checkpoint"),
+        (params.train.stop_after, "train.stop_after"),
+    ):
+        if needed:
+            raise UserError(f"{key} needs validation images, and the data set has none; prepare it with {advice}")
+    announce(f"note: no validation, because the data set has no images for it; prepare it with {advice}")
 
 
 def _check_crop(manifest: Manifest, crop_size: int) -> None:
@@ -114,20 +236,3 @@ def _check_crop(manifest: Manifest, crop_size: int) -> None:
                     f"{split}/{entry.name}: {entry.width}x{entry.height} pixels, smaller than train.crop_size "
                     f"{crop_size}; use larger images or a smaller crop"
                 )
-
-
-def _save(trainer: Trainer, params: Params, manifest: Manifest, folder: Path) -> None:
-    """Fills the model folder with the weights and everything that they were made from."""
-    sections = _shaping_the_model(params)
-    if "encoder" in sections and params.encoder.weights is not None:
-        # The file's folder differs from machine to machine.
-        sections["encoder"]["weights"] = f"{params.encoder.weights.name} (sha256 {digest(params.encoder.weights)})"
-    versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
-    machine = {"threads": torch.get_num_threads(), "processes": trainer.fabric.world_size}
-    origin = {"data_sha256": manifest.sha256, "versions": versions, **machine}
-    save_generator(folder, trainer.translator, {**sections, **origin})
-    save_weights(trainer.contrast.loss, folder / "contrast.safetensors")
-
-
-def _shaping_the_model(params: Params) -> dict[str, Any]:
-    return {name: values for name, values in read_by_training(params).items() if name not in ("data", "evaluate")}

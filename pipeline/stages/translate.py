@@ -8,7 +8,7 @@ from typing import get_args
 
 from lightning_fabric import Fabric
 
-from gcl.config import Precision
+from gcl.config import OTHER, Checkpoint, Precision
 from gcl.errors import UserError
 from gcl.files import MARKER, replaced_folder
 from gcl.images.decoding import SUFFIXES
@@ -21,7 +21,7 @@ from pipeline.console import announce, progress_bar
 from pipeline.running.devices import fabric_on_one_device
 
 
-def translate(accelerator: str, model: Path, source: Path, target: Path) -> None:
+def translate(accelerator: str, model: Path, source: Path, target: Path, checkpoint: Checkpoint = "last") -> None:
     """Translates the image ``source``, or every image in the folder ``source`` and below it, into ``target``.
 
     The precision is that of the model's training, or float32 if the model does not say.
@@ -31,7 +31,7 @@ def translate(accelerator: str, model: Path, source: Path, target: Path) -> None
     """
     if not source.exists():
         raise UserError(f"{source}: no such file or folder")
-    generator, precision = load_generator(model), _trained_precision(model)
+    generator, precision = load_generator(model, checkpoint), _trained_precision(model)
     fabric = fabric_on_one_device(accelerator, precision)
     try:
         if source.is_dir():
@@ -40,6 +40,21 @@ def translate(accelerator: str, model: Path, source: Path, target: Path) -> None
             _translate_one(generator, source, target, fabric)
     except NotFiniteError as error:
         raise UserError(f"{error}, by {model} in precision {precision}; nothing is written") from error
+
+
+def translate_other(accelerator: str, model: Path, source: Path, target: Path, checkpoint: Checkpoint) -> None:
+    """Translates the folder ``source`` with the checkpoint that is not ``checkpoint`` into the folder ``target``.
+
+    The folder stays empty if the model has no other checkpoint, or if both are of the same step.
+    """
+    steps = {name: of["step"] for name, of in read_description(model).get("checkpoints", {}).items()}
+    other = OTHER[checkpoint]
+    if other in steps and steps[other] != steps.get(checkpoint):
+        translate(accelerator, model, source, target, other)
+        return
+    _check_only_ours(target)
+    with replaced_folder(target):
+        pass
 
 
 def _trained_precision(model: Path) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts as download
 from mlflow.entities import LifecycleStage, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
@@ -113,6 +114,12 @@ class Store:
         if experiment.lifecycle_stage == LifecycleStage.DELETED:
             self._client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
+
+
+def download_artifacts(run_id: str, path: str, folder: Path) -> Path:
+    """Downloads the artifact folder ``path`` of a run into ``folder``; raises any error if there is no such thing."""
+    Store().answer()
+    return Path(download(f"runs:/{run_id}/{path}", dst_path=str(folder), tracking_uri=tracking_uri()))
 
 
 def _import_database() -> None:
