@@ -31,7 +31,7 @@ def made_from(params: Params, manifest: Manifest, processes: int, start: Start |
         "processes": processes,
         "start_from": None if start is None else start.lineage["generator_sha256"],
         "judge": {"features": params.evaluate.features, "seed": params.evaluate.seed} if manifest.validates else None,
-        **_sections(params),
+        **_sections(params, None),
     }
 
 
@@ -45,7 +45,7 @@ def save_model(
     start: Start | None,
 ) -> None:
     """Fills the model ``folder`` after the training's last ``step``."""
-    sections = _sections(params)
+    sections = _sections(params, start)
     if "encoder" in sections and params.encoder.weights is not None:
         # The file's folder differs from machine to machine.
         sections["encoder"]["weights"] = f"{params.encoder.weights.name} (sha256 {digest(params.encoder.weights)})"
@@ -68,8 +68,11 @@ def save_model(
         save_tensors(validations.best["weights"], folder / GENERATORS["best"])
 
 
-def _sections(params: Params) -> dict[str, Any]:
-    return {name: values for name, values in read_by_training(params).items() if name not in NOT_OF_TRAINING}
+def _sections(params: Params, start: Start | None) -> dict[str, Any]:
+    sections = {name: values for name, values in read_by_training(params).items() if name not in NOT_OF_TRAINING}
+    # A path differs from machine to machine.
+    sections["train"]["start_from"] = None if start is None else start.lineage["model"]
+    return sections
 
 
 def _data(params: Params, manifest: Manifest) -> dict[str, Any]:

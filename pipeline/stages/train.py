@@ -218,12 +218,9 @@ def _check_validation(params: Params, manifest: Manifest) -> None:
     if manifest.validates:
         return
     advice = "data.validation_share (of a folder, enough for two images per domain) or data.scenes_validation above 0"
-    for needed, key in (
-        (params.translate.checkpoint == "best", "translate.checkpoint"),
-        (params.train.stop_after, "train.stop_after"),
-    ):
-        if needed:
-            raise UserError(f"{key} needs validation images, and the data set has none; prepare it with {advice}")
+    keys = {"translate.checkpoint": params.translate.checkpoint == "best", "train.stop_after": params.train.stop_after}
+    for key in filter(keys.get, keys):
+        raise UserError(f"{key} needs validation images, and the data set has none; prepare it with {advice}")
     announce(f"note: no validation, because the data set has no images for it; prepare it with {advice}")
 
 
