@@ -21,7 +21,7 @@ from pipeline.running.stopping import SIGNALS
 from pipeline.stages.prepare import prepare
 from tests.project import ROOT, TINY
 
-TURNED = {"log_every": 4, "sample_every": 20, "save_every": 1}
+TURNED = {"log_every": 4, "sample_every": 20, "save_every": 1, "validate_every": 10}
 """A state is saved after every step, so that many kills fall into the writing of one."""
 
 STEPS = 20

@@ -12,12 +12,19 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parent.parent
 
 TINY = {
-    "data": {"scenes_train": 6, "scenes_test": 4},
+    "data": {"scenes_train": 6, "scenes_test": 4, "scenes_validation": 3},
     "graph": {"patches": 16, "embedding": 8},
     "cut": {"layers": [0, 4], "patches": 16, "embedding": 8},
     "generator": {"channels": 4, "blocks": 1},
     "discriminator": {"channels": 4},
-    "train": {"steps": 4, "log_every": 2, "sample_every": 2, "sample_images": 2, "average_decay": 0.5},
+    "train": {
+        "steps": 4,
+        "log_every": 2,
+        "sample_every": 2,
+        "sample_images": 2,
+        "average_decay": 0.5,
+        "validate_every": 2,
+    },
     "ablate": {"variants": {"main": {}, "no_pooling": {"pooling": False}, "cut": {"method": "cut"}}},
 }
 

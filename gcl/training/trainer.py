@@ -103,8 +103,10 @@ class Trainer:
             _load_moments(optimizer.optimizer, state["moments"][name])
         for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
             schedule.load_state_dict(saved)
-            for group, rate in zip(schedule.optimizer.param_groups, schedule.get_last_lr(), strict=True):
-                group["lr"] = rate
+            # Not the saved rate: with more steps, the rate after the same number of them can be higher.
+            factors = [factor(schedule.last_epoch) for factor in schedule.lr_lambdas]
+            for group, base, factor in zip(schedule.optimizer.param_groups, schedule.base_lrs, factors, strict=True):
+                group["lr"] = base * factor
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         device = self.fabric.device
         self.window = [{name: loss.to(device) for name, loss in losses.items()} for losses in state["window"]]

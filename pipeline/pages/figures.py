@@ -17,6 +17,8 @@ from gcl.images.pixels import to_tensor
 INCHES, DOTS = 1.25, 120
 """The side of a thumbnail in inches, and the resolution of figures in dots per inch."""
 
+YARDSTICK_LINES = {"untranslated": "--", "real": ":"}
+
 LETTER = 0.09
 """The width of a letter in a label, in inches."""
 
@@ -68,6 +70,35 @@ def draw_curves(curves: pd.DataFrame, target: Path) -> None:
         axes.tick_params(labelsize=8)
         if not (curves[name] < 0).any():  # hinge losses of a generator can be
             axes.set_ylim(bottom=0)
+    _save(figure, target)
+
+
+def draw_validation(
+    curves: pd.DataFrame,
+    checkpoints: Mapping[str, int],
+    yardsticks: Mapping[str, Mapping[str, float]],
+    target: Path,
+) -> None:
+    """Draws one panel per metric in ``curves``, over its column ``step``.
+
+    The steps of the ``checkpoints`` are marked with their names, and the values of the ``yardsticks`` with theirs.
+    """
+    names = [name for name in curves.columns if name != "step"]
+    figure = Figure(figsize=(3.2 * len(names), 2.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.plot(curves["step"], curves[name], marker=".", color="C0")
+        for place, (label, step) in enumerate(checkpoints.items()):
+            row = curves[curves["step"] == step]
+            axes.scatter(
+                row["step"], row[name], s=60 + 90 * place, facecolors="none", edgecolors=f"C{place + 1}", label=label
+            )
+        known = {label: values[name] for label, values in yardsticks.items() if name in values}
+        for label, value in known.items():
+            axes.axhline(value, color="gray", linewidth=0.8, linestyle=YARDSTICK_LINES[label], label=label)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("step", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.legend(fontsize=7)
     _save(figure, target)
 
 

@@ -8,7 +8,7 @@ import torch
 from matplotlib import rc_context, rcParamsDefault
 from pydantic import ValidationError
 
-from gcl.config import GraphConfig, Params
+from gcl.config import OTHER, GraphConfig, Params
 from gcl.contrast.methods import METHODS, build_graph_loss, read_by_training
 from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
@@ -20,7 +20,7 @@ from gcl.networks.encoders import load_encoder
 from gcl.networks.model_folder import load_weights, read_description
 from gcl.training.gan_losses import loss_of
 from pipeline.console import announce
-from pipeline.pages.figures import draw_curves, draw_graph, draw_samples
+from pipeline.pages.figures import draw_curves, draw_graph, draw_samples, draw_validation
 from pipeline.pages.rendering import render
 from pipeline.params import flatten
 from pipeline.running.run_folder import RunFolder
@@ -47,11 +47,16 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
     check_rows(results, run.reports)
     graph = _trained_graph(description, run.model)
     inputs = prepared.images("testA")
+    checkpoints, validation = description.get("checkpoints", {}), description.get("validation")
     graph_statistics = {}
     # A user's matplotlibrc must not change the bytes.
     with replaced_folder(run.reports / "figures") as figures, rc_context(rcParamsDefault):
         draw_samples(_sample_rows(inputs[:SAMPLES], prepared, run), figures / "samples.png")
         draw_curves(curves, figures / "curves.png")
+        if validation:
+            steps = {name: checkpoint["step"] for name, checkpoint in checkpoints.items()}
+            yardsticks = {name: validation[name] for name in ("untranslated", "real")}
+            draw_validation(run.validation, steps, yardsticks, figures / "validation.png")
         if graph and graph.weight > 0:
             image = inputs[min(SHOWN, len(inputs) - 1)]
             graph_statistics = _draw_method(params, graph, run, image, figures / "graph.png")
@@ -63,6 +68,12 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
         graph_statistics=graph_statistics,
         manifest=manifest,
         counts=manifest.counts(),
+        checkpoints=checkpoints,
+        validation=validation,
+        chosen=params.translate.checkpoint,
+        other=OTHER[params.translate.checkpoint],
+        compared=any(row.get("other_checkpoint") is not None for row in results),
+        start=description.get("start_from"),
         last=curves.iloc[-1].to_dict(),
         lowest_discriminator=curves["discriminator"].min(),
         saturated=loss_of(params.discriminator.name).saturated,
