@@ -66,7 +66,9 @@ def test_a_public_generator_is_a_start(project, tmp_path):
     torch.save(public.state_dict(), tmp_path / "latest_net_G.pth")
     import_checkpoint(tmp_path / "latest_net_G.pth", tmp_path / "public")
     project.train(train=STILL | {"start_from": str(tmp_path / "public")})
-    assert same(project.weights("generator"), dict(public.state_dict()))
+    weights = public.state_dict()
+    # Adam moves even a weight of 0 by the learning rate.
+    assert all(torch.allclose(weights[name], ours, atol=1e-20) for name, ours in project.weights("generator").items())
     assert project.description["start_from"]["taken"] == ["generator"]
     assert project.description["start_from"]["origin"]
 
