@@ -66,7 +66,11 @@ class Project:
 
     def logged(self, metric: str) -> list[int]:
         """The steps of a metric of the last training's MLflow run."""
-        return [point.step for point in MlflowClient(self.store).get_metric_history(self.run_id, metric)]
+        return [point.step for point in self.client.get_metric_history(self.run_id, metric)]
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.store)
 
     @property
     def curves(self) -> pd.DataFrame:

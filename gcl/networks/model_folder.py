@@ -18,6 +18,7 @@ from gcl.config import Checkpoint, GeneratorConfig
 from gcl.errors import UserError
 from gcl.files import write_json, write_whole
 from gcl.networks.generator import Generator
+from gcl.networks.model_card import model_card
 from gcl.networks.weight_checks import State, differences, not_finite
 
 FORMAT = 1
@@ -27,9 +28,13 @@ GENERATORS: dict[Checkpoint, str] = {"last": "generator.safetensors", "best": "g
 
 
 def save_generator(folder: Path, generator: nn.Module, description: dict[str, Any]) -> None:
-    """Writes the weights and ``description`` (JSON-ready; its key ``generator`` holds the network's arguments)."""
+    """Writes the weights, ``description`` and a model card.
+
+    ``description`` is JSON-ready; its key ``generator`` holds the network's arguments.
+    """
     save_weights(generator, folder / GENERATORS["last"])
     write_json(folder / "model.json", {"format": FORMAT, **description})
+    write_whole(folder / "README.md", model_card(description).encode())
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

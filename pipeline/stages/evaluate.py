@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gcl.config import MAIN, OTHER, Params
@@ -10,6 +12,8 @@ from gcl.measures.evaluation import evaluate, per_image
 from gcl.measures.evaluation_rows import SIDES, YARDSTICKS, Row, yardsticks
 from gcl.measures.rounding import shown
 from gcl.measures.verdict import verdict_on
+from gcl.networks.model_card import model_card
+from gcl.networks.model_folder import read_description
 from pipeline.console import announce
 from pipeline.params import flatten
 from pipeline.running.devices import one_device
@@ -35,6 +39,8 @@ def run_evaluation(params: Params, prepared: Prepared, run: RunFolder, run_name:
             mlflow_run.log_metrics(logged, params.train.steps if run_name is None else 0)
             for file in files:
                 mlflow_run.log_file(file, "evaluation")
+            if run_name is None:
+                _log_card(mlflow_run, run.model, rows)
     for row in rows:
         announce(_line(row))
     for warning in prepared.manifest.warnings:
@@ -48,6 +54,15 @@ def _tracked(identity: dict[str, Any], run: RunFolder, name: str | None) -> Abst
         return tracked(identity, run.saved())
     tags = {key: value for key, value in identity["tags"].items() if key not in ("variant", "seed")}
     return tracked({**identity, "name": name, "tags": tags})
+
+
+def _log_card(mlflow_run: TrackedRun, model: Path, rows: Sequence[Row]) -> None:
+    """Replaces the model card in the MLflow run by one with these metrics, if the run's ``model`` is there."""
+    if (model / "model.json").is_file():
+        with TemporaryDirectory() as folder:
+            card = Path(folder) / "README.md"
+            card.write_text(model_card(read_description(model), rows), encoding="utf-8")
+            mlflow_run.log_file(card, "model")
 
 
 def _other_checkpoint(params: Params, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
