@@ -147,7 +147,11 @@ def test_a_published_generator_is_imported_and_gives_golden_output(tmp_path, sav
     assert told.exit_code == 0 and "channels 4, blocks 6, downsamplings 2, resampling blur" in told.output
     translated = translate_image(load_generator(tmp_path / "model"), torch.from_numpy(GOLDEN["input"]))
     np.testing.assert_allclose(translated.numpy(), GOLDEN["generator_output"], atol=1e-5, rtol=0)
-    assert {path.name for path in (tmp_path / "model").glob("[!.]*")} == {"generator.safetensors", "model.json"}
+    assert {path.name for path in (tmp_path / "model").glob("[!.]*")} == {
+        "README.md",
+        "generator.safetensors",
+        "model.json",
+    }
     assert json.loads((tmp_path / "model/model.json").read_text()) == {
         "format": 1,
         "generator": {"channels": 4, "blocks": 6, "downsamplings": 2, "resampling": "blur"},

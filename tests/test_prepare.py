@@ -41,9 +41,9 @@ def photographs(tmp_path, save_images):
 
 
 def test_scenes_are_drawn_paired_and_reproducibly(tmp_path, config):
-    data = config(scenes_train=3, scenes_test=2)
+    data = config(scenes_train=3, scenes_test=2, scenes_validation=2)
     manifest = prepare(data, tmp_path / "one")
-    assert manifest.counts() == {"trainA": 3, "trainB": 3, "testA": 2, "testB": 2}
+    assert manifest.counts() == {"trainA": 3, "trainB": 3, "testA": 2, "testB": 2, "validationA": 2, "validationB": 2}
     again = prepare(data, tmp_path / "two")
     assert again.sha256 == manifest.sha256
     assert prepare(config(seed=1), tmp_path / "three").sha256 != manifest.sha256
@@ -268,7 +268,7 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
         return render(
             "report.md.j2", params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={},
             lowest_discriminator=1.0, results=[], method="the method", versions={}, threads=1, verdict=verdict_on([]),
-            sides=SIDES, saturated=0.01,
+            sides=SIDES, saturated=0.01, validation=None, compared=False, start=None,
         )  # fmt: skip
 
     plain = report([])
