@@ -11,11 +11,11 @@ COPIED = 0.15
 
 
 def change(evidence: Evidence) -> float | None:
-    """The root mean square change from input to translation, divided by that between two inputs; None if the inputs do
-    not differ, for instance because there is only one."""
+    """The root mean square change from input to translation, at half the size, divided by that between two inputs; None
+    if the inputs do not differ, for instance because there is only one."""
     between = difference(evidence.inputs)
     squares = [
-        np.square(after.whole / 255 - before.whole / 255).mean()
+        np.square(after.halved - before.halved).mean()
         for before, after in zip(evidence.inputs, evidence.translations, strict=True)
     ]
     return float(np.sqrt(np.mean(squares)) / between) if between else None

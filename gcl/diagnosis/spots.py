@@ -23,7 +23,8 @@ def same_spot(evidence: Evidence) -> float | None:
     inputs and real B vary there.
 
     In such a spot the translations vary ten times less than inputs and real B at that place, and than translations
-    usually do relative to them. None for fewer than FEWEST translations, or if the inputs do not vary.
+    usually do relative to them. None for fewer than FEWEST translations, if the inputs do not vary, or if half of the
+    picture is the same in every translation.
     """
     yardstick = variances(evidence.inputs)
     if len(evidence.real) > 1:
@@ -32,7 +33,10 @@ def same_spot(evidence: Evidence) -> float | None:
     if len(evidence.translations) < FEWEST or not varied.any():
         return None
     ratio = np.where(varied, variances(evidence.translations), np.inf) / np.where(varied, yardstick, 1)
-    spots, _ = label(ratio < FROZEN * min(1, np.median(ratio[varied])))
+    usual = np.median(ratio[varied])
+    if usual < FROZEN:
+        return None
+    spots, _ = label(ratio < FROZEN * min(1, usual))
     return float(np.bincount(spots.ravel())[1:].max(initial=0) / spots.size)
 
 
