@@ -32,7 +32,8 @@ def beyond_colours(evidence: Evidence) -> float | None:
         return None
     left, contrast = 0.0, 0.0
     for before, after in zip(evidence.inputs, evidence.translations, strict=True):
-        colours, target = before.whole.reshape(-1, 3) / 255, after.whole.reshape(-1, 3) / 255  # (pixels, 3)
+        # Every fourth pixel is enough to fit 30 numbers.
+        colours, target = (image.whole[::2, ::2].reshape(-1, 3) / 255 for image in (before, after))  # (pixels, 3)
         terms = PolynomialFeatures(2).fit_transform(colours)  # (pixels, 10)
         weights = np.linalg.lstsq(terms.T @ terms, terms.T @ target, rcond=None)[0]
         left += np.square(target - terms @ weights).mean()

@@ -45,9 +45,9 @@ def _prominences(pictures: Sequence[Picture]) -> np.ndarray:
 
 
 def _spectra(pixels: np.ndarray) -> np.ndarray:
-    """The spectra in decibels of all blocks of ``pixels`` (H, W, 3), which overlap by half: (blocks, BLOCK * BLOCK)."""
+    """The spectra in decibels of the blocks of ``pixels`` (H, W, 3), side by side: (blocks, BLOCK * BLOCK)."""
     blocks = np.lib.stride_tricks.sliding_window_view(pixels @ np.array(LUMA, np.float32), (BLOCK, BLOCK))
-    blocks = blocks[:: BLOCK // 2, :: BLOCK // 2].reshape(-1, BLOCK, BLOCK)
+    blocks = blocks[::BLOCK, ::BLOCK].reshape(-1, BLOCK, BLOCK)
     blocks = (blocks - blocks.mean(axis=(1, 2), keepdims=True)) * WINDOW.astype(np.float32)
     power = np.square(np.abs(fft2(blocks))) / np.square(WINDOW).sum()
     return 10 * np.log10(power + VISIBLE).reshape(len(blocks), -1)
