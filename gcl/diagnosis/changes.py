@@ -25,10 +25,11 @@ def beyond_colours(evidence: Evidence) -> float | None:
     """What no map of colours explains in the translations: its root mean square, divided by the translations' contrast.
 
     The map of each image is the best quadratic one from the input's RGB to the translation's, which contains all affine
-    ones, and nearly all curves of brightness. None for copies, in which nothing changed, and for blank translations.
+    ones, and nearly all curves of brightness. None for copies, in which nothing changed, for blank translations, and
+    where :func:`change` is None.
     """
     changed = change(evidence)
-    if changed is not None and changed < COPIED:
+    if changed is None or changed < COPIED:
         return None
     left, contrast = 0.0, 0.0
     for before, after in zip(evidence.inputs, evidence.translations, strict=True):

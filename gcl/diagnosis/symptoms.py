@@ -103,7 +103,12 @@ SYMPTOMS: Sequence[Symptom] = (
         found="below",
         threshold=0.12,
         meaning="The translations have other colours than their inputs, and nothing else is new.",
-        turns={WEIGHT: LOWER, "discriminator.augment": '["color", "translation"]', "discriminator.name": "projected"},
+        turns={
+            WEIGHT: LOWER,
+            "discriminator.name": "projected",
+            "discriminator.augment": '["color", "translation"]',
+            "train.steps": RAISE,
+        },
     ),
     Symptom(
         "one translation for all",
