@@ -17,6 +17,7 @@ OUT_OF_DATE = {
     "gcl/networks/weights/encoder.safetensors": IMAGES_ON - {"prepare"} | {"variants"},
     "gcl/training/trainer.py": {"train", "report", "ablate", "compare"},
     "pipeline/running/run_folder.py": {"train", "evaluate", "report", "ablate", "compare"},
+    "gcl/diagnosis/grids.py": {"report"},
     "gcl/measures/metrics.py": {"evaluate", "report", "ablate", "compare"},
     "gcl/measures/weights/judge.safetensors": {"evaluate", "report", "ablate", "compare"},
     "gcl/images/decoding.py": IMAGES_ON,

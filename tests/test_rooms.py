@@ -14,7 +14,7 @@ FLOORS = (
     {"gcl.files"},
     {"gcl.images"},
     {"gcl.networks", "gcl.sources"},
-    {"gcl.contrast", "gcl.measures"},
+    {"gcl.contrast", "gcl.diagnosis", "gcl.measures"},
     {"gcl.training"},
     {"gcl.exchange", "gcl.pretraining"},
     {"pipeline.console", "pipeline.variant_params"},

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from gcl.config import OTHER, GraphConfig, Params
 from gcl.contrast.methods import METHODS, build_graph_loss, read_by_training
+from gcl.diagnosis.evidence import MOST, read_evidence
+from gcl.diagnosis.symptoms import diagnose
 from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
 from gcl.images.pixels import to_signed, to_tensor
@@ -48,6 +50,8 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
     graph = _trained_graph(description, run.model)
     inputs = prepared.images("testA")
     checkpoints, validation = description.get("checkpoints", {}), description.get("validation")
+    losses, saturated = curves["discriminator"].to_numpy(), loss_of(params.discriminator.name).saturated
+    findings = diagnose(read_evidence(inputs, run.translation, prepared.images("trainB"), losses, saturated))
     graph_statistics = {}
     # A user's matplotlibrc must not change the bytes.
     with replaced_folder(run.reports / "figures") as figures, rc_context(rcParamsDefault):
@@ -75,8 +79,9 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
         compared=any(row.get("other_checkpoint") is not None for row in results),
         start=description.get("start_from"),
         last=curves.iloc[-1].to_dict(),
-        lowest_discriminator=curves["discriminator"].min(),
-        saturated=loss_of(params.discriminator.name).saturated,
+        findings=findings,
+        section=METHODS[description["method"]].section,
+        looked_at=MOST,
         results=results,
         verdict=verdict_on(results),
         sides=SIDES,
@@ -84,6 +89,9 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
         threads=description["threads"],
     )
     write_whole(run.reports / "report.md", text.encode())
+    for finding in findings:
+        if finding.found:
+            announce(f"found: {finding.symptom.name}. {finding.symptom.meaning}")
     announce(f"report: {run.reports / 'report.md'}")
 
 
