@@ -93,3 +93,18 @@ def test_settings_are_compared_only_with_the_baseline_of_the_same_origin():
 def test_seeds_alone_are_nothing_to_compare():
     with pytest.raises(UserError, match=r"all 2 finished runs have the same parameters but for train\.seed"):
         group([made(0, graph__hops=1), made(1, graph__hops=1)], {}, [])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("graph.hops=3", "no run has graph.hops=3; there are: graph.hops=1; graph.hops=2"),
+        ("graph.pooling=true", "expected KEY=VALUE, with one of these keys: graph.hops"),
+        ("graph.hops", "expected KEY=VALUE"),
+        ("graph.hops=[1", "not valid YAML"),
+    ],
+)
+def test_a_baseline_that_no_run_has_is_named(change, message):
+    with pytest.raises(UserError, match="--baseline") as error:
+        group([made(graph__hops=1), made(graph__hops=2)], {"graph.hops": 1}, [change])
+    assert message in str(error.value)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gcl.errors import UserError
-from pipeline.pages.rendering import code
+from pipeline.pages import rendering
 from pipeline.sweeps.metric_rows import NAMES
 from pipeline.sweeps.runs import SEED, Found, LeftOut, Run, read_by_run
 from pipeline.tracking.store import FINISHED, Store, StoredRun, first_line, tracking_uri
@@ -19,8 +19,8 @@ def find_runs(query: str, dataset: str | None) -> Found:
     found = [_run(stored) for stored in _stored(query, dataset)]
     runs = [entry for entry in found if isinstance(entry, Run)]
     left_out = [entry for entry in found if isinstance(entry, LeftOut)]
-    of = f" of the experiment {code(dataset)}" if dataset else ""
-    return Found(runs, sorted(left_out), f"MLflow runs{of} that match {code(query)}")
+    of = f" of the experiment {rendering.code(dataset)}" if dataset else ""
+    return Found(runs, sorted(left_out), f"MLflow runs{of} that match {rendering.code(query)}")
 
 
 def _stored(query: str, dataset: str | None) -> list[StoredRun]:
@@ -52,11 +52,9 @@ def _run(stored: StoredRun) -> Run | LeftOut:
     seed = flat.pop(SEED)
     of_nothing = {name: stored.metrics.get(f"untranslated.{name}") for name in metrics}
     untranslated = {name: value for name, value in of_nothing.items() if value is not None}
-    origin, commit = (
-        {name: stored.tags[tag][:7]} if tag in stored.tags else {}
-        for name, tag in (("data", "data.hash"), ("commit", "git.commit"))
-    )
-    return Run(stored.name, seed, read_by_run(flat), metrics, untranslated, origin, commit)
+    origin = {"data": stored.tags["data.hash"][:7]} if "data.hash" in stored.tags else {}
+    code = {tag: value for tag, value in stored.tags.items() if tag == "git.commit"}
+    return Run(stored.name, seed, read_by_run(flat), metrics, untranslated, origin, code)
 
 
 def _value(written: str) -> Any:

@@ -20,8 +20,8 @@ class Run:
         params: all other parameters that it reads, flat: ``{"graph.hops": 2}``.
         metrics: the values of its metrics by name.
         untranslated: those of doing nothing, as far as they are known.
-        origin: what makes the metrics of two runs incomparable if it differs, such as the hash of the data.
-        code: what made it, such as the hash of each folder of code.
+        origin: what makes two runs incomparable if it differs: the hash of the data, the commit of DVC experiments.
+        code: the code that made it: the hashes of files and folders, or the commit of MLflow runs.
     """
 
     name: str

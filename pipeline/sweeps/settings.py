@@ -83,6 +83,8 @@ def group(runs: Sequence[Run], present: Mapping[str, Any], changes: Sequence[str
     if not runs:
         raise UserError("nothing to compare: there is no finished run with metrics")
     params, origins = differing([run.params for run in runs]), differing([run.origin for run in runs])
+    if len(runs) == 1:
+        raise UserError(f"nothing to compare: {runs[0].name} is the only finished run with metrics")
     if not params and not origins:
         raise UserError(f"nothing to compare: all {len(runs)} finished runs have the same parameters but for {SEED}")
     grouped: dict[tuple[str, ...], dict[int, Run]] = {}

@@ -27,7 +27,10 @@ def sweep(found: Found, params_file: Path, changes: Sequence[str], chosen: Seque
     to show; without any, all that do not mislead. UserError if there is nothing to compare.
     """
     measured = Measured(group(found.runs, flatten(read_mapping(params_file)), changes), chosen)
-    page, panels = sweep_page(measured, found), [_panel(metric) for metric in measured.shown]
+    page, panels = (
+        sweep_page(measured, found),
+        [_panel(metric, metric in measured.compared) for metric in measured.shown],
+    )
     # A user's matplotlibrc must not change the bytes.
     with replaced_folder(reports / "sweep") as pictures, rc_context(rcParamsDefault):
         draw_metrics(panels, pictures / "metrics.png")
@@ -49,16 +52,20 @@ def _table(measured: Measured) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "seed", *sweep.varied, *metrics])
 
 
-def _panel(metric: ComparedMetric) -> Panel:
+def _panel(metric: ComparedMetric, compared: bool) -> Panel:
     known = [estimate for estimate in metric.estimates.values() if estimate is not None]
     spread = any(estimate.deviation is not None for estimate in known)
     nothing = metric.row["untranslated"]
     return Panel(
         "\n".join([metric.name, side(metric), *([] if nothing is None else [f"untranslated {shown(nothing)}"])]),
-        "bar: ± standard deviation over seeds" if spread else "one seed: no interval",
+        _note(spread) if compared else "no intervals: nothing is compared",
         {label: [] if estimate is None else estimate.by_seed for label, estimate in metric.estimates.items()},
-        {label: _interval(estimate) for label, estimate in metric.estimates.items()},
+        {label: _interval(estimate) if compared else None for label, estimate in metric.estimates.items()},
     )
+
+
+def _note(spread: bool) -> str:
+    return "bar: ± standard deviation over seeds" if spread else "one seed: no interval"
 
 
 def _interval(estimate: Estimate | None) -> tuple[float, float] | None:
