@@ -1,4 +1,4 @@
-"""How made-up runs are grouped by setting and paired with the baseline."""
+"""How made-up runs are grouped by setting and paired with the baseline, and which metrics dvc.lock vouches for."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from scipy.stats import ttest_rel
 
 from gcl.errors import UserError
 from pipeline.sweeps.differences import paired_difference
+from pipeline.sweeps.dvc_lock import Lock
 from pipeline.sweeps.runs import Run, read_by_run
 from pipeline.sweeps.settings import group
 
@@ -108,3 +109,37 @@ def test_a_baseline_that_no_run_has_is_named(change, message):
     with pytest.raises(UserError, match="--baseline") as error:
         group([made(graph__hops=1), made(graph__hops=2)], {"graph.hops": 1}, [change])
     assert message in str(error.value)
+
+
+LOCK = """
+stages:
+  train:
+    deps: [{path: gcl/training, md5: c0de}]
+    params: {params.yaml: {graph: {hops: 2}, train.seed: 0}}
+    outs: [{path: data/model, md5: aaaa}]
+  evaluate:
+    deps: [{path: data/prepared, md5: da7a}, {path: data/model, md5: aaaa}]
+  compare:
+    params: {params.yaml: {ablate.seeds: 5}}
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new, vouches",
+    [
+        ("", "", True),
+        ("ablate.seeds: 5", "ablate.seeds: 6", True),  # does not lead to the metrics
+        ("hops: 2", "hops: 3", False),
+        ("outs: [{path: data/model, md5: aaaa}]", "outs: [{path: data/model, md5: bbbb}]", False),  # trained again
+        ("  evaluate:", "  evaluate_other:", False),
+        ("stages:", "stages: [", False),
+    ],
+)
+def test_metrics_count_if_the_lock_has_the_same_parameters_and_models(tmp_path, monkeypatch, old, new, vouches):
+    monkeypatch.chdir(tmp_path)
+    assert not Lock(None).made_metrics_with({})
+    (tmp_path / "dvc.lock").write_text(LOCK.replace(old, new) if old else LOCK)
+    lock = Lock(None)
+    assert lock.made_metrics_with({"graph.hops": 2, "train.seed": 0, "ablate.seeds": 5}) == vouches
+    if vouches:
+        assert lock.data == "da7a" and lock.code == {"gcl/training": "c0de"}

@@ -65,7 +65,7 @@ def read_by_run(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def same_form(value: Any) -> str:
     """Text that is the same for equal values, be they lists, or whole numbers with or without a decimal point."""
-    return json.dumps(_without_points(value), sort_keys=True)
+    return json.dumps(_without_points(value), sort_keys=True, default=str)
 
 
 def _without_points(value: Any) -> Any:

@@ -82,21 +82,12 @@ def group(runs: Sequence[Run], present: Mapping[str, Any], changes: Sequence[str
     """
     if not runs:
         raise UserError("nothing to compare: there is no finished run with metrics")
-    params, origins = differing([run.params for run in runs]), differing([run.origin for run in runs])
     if len(runs) == 1:
         raise UserError(f"nothing to compare: {runs[0].name} is the only finished run with metrics")
+    params, origins = differing([run.params for run in runs]), differing([run.origin for run in runs])
     if not params and not origins:
         raise UserError(f"nothing to compare: all {len(runs)} finished runs have the same parameters but for {SEED}")
-    grouped: dict[tuple[str, ...], dict[int, Run]] = {}
-    left_out = []
-    for run in runs:
-        values = _of(params, run.params) | _of(origins, run.origin)
-        of_setting = grouped.setdefault(tuple(f"{key}={same_form(value)}" for key, value in values.items()), {})
-        kept = of_setting.setdefault(run.seed, run)
-        if kept is not run:
-            known = "" if kept.metrics == run.metrics else ", but other metrics"
-            left_out.append(LeftOut(run.name, f"the same parameters and seed as {code(kept.name)}{known}"))
-    settings = [_setting(list(of.values()), params, origins) for of in grouped.values()]
+    settings, left_out = _settings(runs, params, origins)
     wanted = _of(params, read_by_run({**present, **_changed(changes, params)}))
     baselines = [setting for setting in settings if params and same_form(setting.params) == same_form(wanted)]
     if changes and not baselines:
@@ -116,13 +107,24 @@ def differing(of_runs: Iterable[Mapping[str, Any]]) -> list[str]:
     return sorted(key for key, found in values.items() if len(found) > 1)
 
 
+def _settings(
+    runs: Sequence[Run], params: Sequence[str], origins: Sequence[str]
+) -> tuple[list[Setting], list[LeftOut]]:
+    """The settings, with one run per seed, and the runs that repeat the seed of a newer one."""
+    by_seed: dict[str, dict[int, Run]] = {}
+    left_out = []
+    for run in runs:
+        of_setting = by_seed.setdefault(same_form([_of(params, run.params), _of(origins, run.origin)]), {})
+        kept = of_setting.setdefault(run.seed, run)
+        if kept is not run:
+            but = "" if kept.metrics == run.metrics else ", but other metrics"
+            left_out.append(LeftOut(run.name, f"the same parameters and seed as {code(kept.name)}{but}"))
+    ordered = [[of_setting[seed] for seed in sorted(of_setting)] for of_setting in by_seed.values()]
+    return [Setting(_of(params, of[0].params), _of(origins, of[0].origin), of) for of in ordered], left_out
+
+
 def _of(keys: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: values[key] for key in keys if key in values}
-
-
-def _setting(runs: Sequence[Run], params: Sequence[str], origins: Sequence[str]) -> Setting:
-    first = runs[0]
-    return Setting(_of(params, first.params), _of(origins, first.origin), sorted(runs, key=lambda run: run.seed))
 
 
 def _changed(changes: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
@@ -140,8 +142,7 @@ def _changed(changes: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
 
 def _order(setting: Setting, keys: Sequence[str]) -> list[tuple[int, float, str]]:
     """Numbers by size, then all other values by name, then those without a value."""
-    values = setting.values
-    return [_place(values[key]) if key in values else (2, 0, "") for key in keys]
+    return [_place(setting.values[key]) if key in setting.values else (2, 0, "") for key in keys]
 
 
 def _place(value: Any) -> tuple[int, float, str]:
