@@ -197,7 +197,7 @@ def store(tmp_path, monkeypatch):
         for weights in ([1.0, 0.5], [0.5]):
             values = {"fid_small": seed * len(weights) + 1.0, "untranslated.fid_small": 9.0, "contrast": 0.1}
             log(f"{weights}", metrics=values, graph__level_weights=weights, train__seed=seed, method="gcl")
-    log("died", "FAILED", method="gcl")
+    log("a|b`c", "FAILED", method="gcl")
     log("pictures", metrics={"fid_small": 1.0})
     log("cut", metrics={"fid_small": 5.0}, method="cut", train__seed=0)
     return log
@@ -213,7 +213,7 @@ def test_the_runs_of_a_query_are_grouped_with_lists_as_values(store, tmp_path):
     low, high = ttest_rel([1, 2, 3], [1, 3, 5]).confidence_interval(0.95)
     assert rows["[1.0, 0.5]"] == ["0, 1, 2 (baseline)", "3 ± 2"]
     assert rows["[0.5]"] == ["0, 1, 2", f"2 ± 1<br>-1 [{low:+.3g}, {high:+.3g}]"]
-    assert "| `died` | failed |" in page and "may differ" not in page
+    assert r"| ``a\|b`c`` | failed |" in page and "may differ" not in page
     table = pd.read_csv(StringIO((tmp_path / "reports/sweep.csv").read_text()))
     assert list(table.columns) == ["name", "seed", "graph.level_weights", "fid_small"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gcl.errors import UserError
-from pipeline.pages import rendering
+from pipeline.pages.rendering import code
 from pipeline.sweeps.metric_rows import NAMES
 from pipeline.sweeps.runs import SEED, Found, LeftOut, Run, read_by_run
 from pipeline.tracking.store import FINISHED, Store, StoredRun, first_line, tracking_uri
@@ -19,8 +19,8 @@ def find_runs(query: str, dataset: str | None) -> Found:
     found = [_run(stored) for stored in _stored(query, dataset)]
     runs = [entry for entry in found if isinstance(entry, Run)]
     left_out = [entry for entry in found if isinstance(entry, LeftOut)]
-    of = f" of the experiment {rendering.code(dataset)}" if dataset else ""
-    return Found(runs, sorted(left_out), f"MLflow runs{of} that match {rendering.code(query)}")
+    of = f" of the experiment {code(dataset)}" if dataset else ""
+    return Found(runs, sorted(left_out), f"MLflow runs{of} that match {code(query)}")
 
 
 def _stored(query: str, dataset: str | None) -> list[StoredRun]:
@@ -53,8 +53,8 @@ def _run(stored: StoredRun) -> Run | LeftOut:
     of_nothing = {name: stored.metrics.get(f"untranslated.{name}") for name in metrics}
     untranslated = {name: value for name, value in of_nothing.items() if value is not None}
     origin = {"data": stored.tags["data.hash"][:7]} if "data.hash" in stored.tags else {}
-    code = {tag: value for tag, value in stored.tags.items() if tag == "git.commit"}
-    return Run(stored.name, seed, read_by_run(flat), metrics, untranslated, origin, code)
+    commit = {tag: value for tag, value in stored.tags.items() if tag == "git.commit"}
+    return Run(stored.name, seed, read_by_run(flat), metrics, untranslated, origin, commit)
 
 
 def _value(written: str) -> Any:
