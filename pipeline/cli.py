@@ -7,7 +7,7 @@ import warnings
 import typer
 
 from gcl.errors import UserError
-from pipeline.commands import pictures, stages, tools
+from pipeline.commands import experiments, pictures, stages, tools
 from pipeline.running.freed_memory import keep_freed_memory
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     "One command per stage, in this order; `dvc repro` runs all stages that are out of date.",
 )
 app.add_typer(stages.app)
+app.add_typer(experiments.app)
 app.add_typer(pictures.app)
 app.add_typer(tools.app)
 

@@ -21,7 +21,7 @@ FLOORS = (
     {"pipeline.params"},
     {"pipeline.presets", "pipeline.running"},
     {"pipeline.pages", "pipeline.tracking"},
-    {"pipeline.stages"},
+    {"pipeline.stages", "pipeline.sweeps"},
     {"pipeline.benchmarks"},
     {"pipeline.commands"},
     {"pipeline.cli"},

@@ -7,15 +7,15 @@ even in the throw-away clones of ``dvc exp run --temp`` and ``--queue``, so thei
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts as download
-from mlflow.entities import LifecycleStage, Metric, Param, RunStatus, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking.multimedia import compress_image_size
@@ -47,6 +47,20 @@ KEY_TAG = "gcl.key"
 
 IMAGE_TAGS = {MLFLOW_LOGGED_IMAGES: "True"}
 """The tag that makes MLflow show the images of a run."""
+
+
+MOST_RUNS = 50_000
+"""The number of runs that MLflow returns at once, at most."""
+
+
+class StoredRun(NamedTuple):
+    """A run as the store has it: its name, one of MLflow's statuses, and what was logged last."""
+
+    name: str
+    status: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
 
 
 class Store:
@@ -97,6 +111,18 @@ class Store:
     def last_step(self, run_id: str, metric: str) -> int:
         """The last step of a run's ``metric``; 0 if there is none."""
         return max((point.step for point in self._client.get_metric_history(run_id, metric)), default=0)
+
+    def find(self, query: str, dataset: str | None) -> list[StoredRun]:
+        """The runs that match ``query``, an MLflow filter string, the newest first; of one ``dataset`` or of all.
+
+        UserError if the store has no such dataset; MLflow's exception for a query that it cannot read.
+        """
+        experiments = {found.name: found.experiment_id for found in self._client.search_experiments()}
+        if dataset is not None and dataset not in experiments:
+            raise UserError(f"there is no experiment {dataset}; there are: {', '.join(sorted(experiments))}")
+        ids = list(experiments.values()) if dataset is None else [experiments[dataset]]
+        found = self._client.search_runs(ids, query, max_results=MOST_RUNS)
+        return [StoredRun(run.info.run_name, run.info.status, *_logged(run)) for run in found]
 
     def _is_active(self, run_id: str) -> bool:
         """Whether the store, which may no longer be the one that created the run, has it."""
@@ -160,6 +186,10 @@ def first_line(error: Exception) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _logged(run: Run) -> tuple[Mapping[str, str], Mapping[str, float], Mapping[str, str]]:
+    return run.data.params, run.data.metrics, run.data.tags
 
 
 def _artifact_location(dataset: str) -> str | None:

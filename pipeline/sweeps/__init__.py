@@ -1,0 +1,1 @@
+"""Comparison of many runs: DVC experiments or MLflow runs, grouped by their parameters, over seeds."""
