@@ -30,6 +30,7 @@ from pipeline.running.resuming import Unfinished
 from pipeline.running.run_folder import RunFolder, SavedRun
 from pipeline.running.sample_grids import Samples, sample_grid, sample_images
 from pipeline.running.stopping import stopping_between_steps
+from pipeline.tracking.handing_over import hand_over
 from pipeline.tracking.run import TrackedRun, run_identity, tracked
 
 LIBRARIES = ("torch", "torchvision", "lightning-fabric")
@@ -62,6 +63,8 @@ def run_training(
                 mlflow_run.log_metrics({"training_seconds": seconds}, params.train.steps)
                 for path in sorted(folder.glob("[!.]*")):
                     mlflow_run.log_file(path, "model")
+                if run.variant is None:
+                    hand_over(mlflow_run, folder)
                 run.save(mlflow_run.saved, seconds)
         saved.finish()
     announce(f"trained {params.train.steps} steps in {seconds:.0f} s: {run.model}")
