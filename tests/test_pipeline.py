@@ -110,9 +110,12 @@ def test_one_mlflow_run_holds_training_and_evaluation(project):
     manifest = json.loads((project / "data/prepared/manifest.json").read_text())
     assert one.data.tags["data.hash"] == manifest["sha256"]
     assert len(one.data.tags["git.commit"]) == 40
-    artifacts = {file.path for folder in ("model", "evaluation") for file in client.list_artifacts(tracked, folder)}
-    assert {"model/generator.safetensors", "evaluation/metrics.json"} <= artifacts
+    folders = ("model", "evaluation", "generator")
+    artifacts = {file.path for folder in folders for file in client.list_artifacts(tracked, folder)}
+    assert {"model/generator.safetensors", "evaluation/metrics.json", "generator/MLmodel"} <= artifacts
     assert client.list_artifacts(tracked, "images")
+    handed_over = [entry for entry in found if client.list_artifacts(entry.info.run_id, "generator")]
+    assert {entry.data.tags["variant"] for entry in handed_over} == {"main"}
 
 
 def test_experiments_in_temporary_clones_land_in_the_same_store(project):

@@ -20,7 +20,7 @@ FLOORS = (
     {"pipeline.console", "pipeline.variant_params"},
     {"pipeline.params"},
     {"pipeline.presets", "pipeline.running"},
-    {"pipeline.pages", "pipeline.tracking"},
+    {"pipeline.pages", "pipeline.pictures", "pipeline.tracking"},
     {"pipeline.stages", "pipeline.sweeps"},
     {"pipeline.benchmarks"},
     {"pipeline.commands"},

@@ -1,1 +1,1 @@
-"""Exchange of models with other software: ONNX export, and import of checkpoints of the CUT family."""
+"""Exchange of models with other software: ONNX, checkpoints of the CUT family, and a generator that others can call."""

@@ -31,6 +31,7 @@ from pipeline.running.run_folder import PREFIX, RunFolder, SavedRun
 from pipeline.running.sample_grids import Samples, sample_grid, sample_images
 from pipeline.running.stopping import stopping_between_steps
 from pipeline.running.trained_model import made_from, save_model
+from pipeline.tracking.handing_over import hand_over
 from pipeline.tracking.models import model_folder
 from pipeline.tracking.run import TrackedRun, run_identity, tracked
 
@@ -62,6 +63,8 @@ def run_training(
                 training.run(records)
                 save_model(folder, trainer, params, manifest, training.step, training.validations, start)
                 _log_results(mlflow_run, training, start, folder)
+                if run.variant is None:
+                    hand_over(mlflow_run, folder)
                 run.save(mlflow_run.saved, training.seconds)
         saved.finish()
     _announce_results(training, run.model)

@@ -1,4 +1,4 @@
-"""The MLflow store in which runs are kept. This is the only module that imports mlflow.
+"""The MLflow store in which runs are kept. This is the only module that talks to it.
 
 It is an SQLite file at the root of the repository unless MLFLOW_TRACKING_URI says otherwise. DVC_ROOT names that root
 even in the throw-away clones of ``dvc exp run --temp`` and ``--queue``, so their runs are kept in the same store.

@@ -1,0 +1,1 @@
+"""What is done with anybody's folders of pictures, outside the stages."""
