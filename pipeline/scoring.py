@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from gcl.config import EvaluateConfig
+from gcl.config import EvaluateConfig, Params
 from gcl.errors import UserError
 from gcl.files import write_json
 from gcl.measures.evaluation_rows import SIDES, YARDSTICKS, Row
@@ -17,6 +17,8 @@ from pipeline.running.devices import one_device
 DEFAULTS = {"inception_weights": None, "alexnet_weights": None, "batch_size": 50, "seed": 0}
 """The section ``evaluate`` of the project's params.yaml without its features, for where there is no params.yaml."""
 
+INTERVAL = "95 %\ninterval"
+
 LEGEND = (
     "untranslated: the input, measured like the outputs; another: each input held against another one; real: the other "
     f"real images; {UNKNOWN}: unknown"
@@ -24,8 +26,13 @@ LEGEND = (
 """What the columns hold."""
 
 
-def print_score(folders: Mapping[str, Path], config: EvaluateConfig, accelerator: str, output: Path | None) -> None:
-    """Scores ``folders`` (:func:`gcl.scoring.score.score`), prints everything and writes it to the JSON ``output``."""
+def print_score(folders: Mapping[str, Path], features: str, params: Params | None, output: Path | None) -> None:
+    """Scores ``folders`` (:func:`gcl.scoring.score.score`), prints everything and writes it to the JSON ``output``.
+
+    Weights, batch size, seed and accelerator are those of ``params``, or the defaults.
+    """
+    config = EvaluateConfig(**{**(params.evaluate.model_dump() if params else DEFAULTS), "features": features})
+    accelerator = params.train.accelerator if params else "auto"
     if output is not None and (output.is_dir() or not output.resolve().parent.is_dir()):
         raise UserError(f"--json {output}: name a file in a folder that exists")
     scored = score(folders, config, one_device(accelerator).type, progress_bar)
@@ -51,8 +58,8 @@ def print_score(folders: Mapping[str, Path], config: EvaluateConfig, accelerator
 def _table(rows: Sequence[Row]) -> Table:
     """Two lines per metric, narrow enough for most terminals."""
     table = Table(box=None, padding=(0, 1, 0, 0))
-    for column in ("metric", "value", "95 %\ninterval", *YARDSTICKS, "images"):
-        table.add_column(column, overflow="fold", no_wrap=column == "metric")
+    for column in ("metric", "value", INTERVAL, *YARDSTICKS, "images"):
+        table.add_column(column, overflow="fold", no_wrap=column != INTERVAL)
     for row in rows:
         beside = [shown(row[yardstick]) for yardstick in YARDSTICKS]
         name = f"{row['name']}\n({SIDES[row['better']]})"
@@ -66,4 +73,6 @@ def _interval(row: Row) -> str:
 
 def _samples(row: Row) -> str:
     """The sizes of both sets, or the number of pairs."""
-    return f"{row['images']} and\n{row['reference']} real" if row["compares"] == "sets" else f"{row['images']} pairs"
+    if row["compares"] == "sets":
+        return f"{row['images']} and\n{row['reference']} real"
+    return f"{row['images']} {'pair' if row['images'] == 1 else 'pairs'}"

@@ -24,10 +24,10 @@ def pair(outputs: Images, partners: Mapping[str, Images]) -> tuple[list[str], Im
             raise UserError(f"{other} and {path} are both outputs for {shared}; leave one of them out")
     common = [name for name in sorted(renamed) if all(name in images for images in partners.values())]
     if not common:
-        held = "; ".join(f"{folder} holds {some(list(images))}" for folder, images in partners.items())
+        held = "; ".join(f"in {folder}: {some(list(images))}" for folder, images in partners.items())
         raise UserError(
-            f"no output has a partner of its name: outputs holds {some(list(outputs))}; {held}. Images pair by their "
-            f"paths without the suffix; {' and '.join(OTHERS_SUFFIXES)} at the end of an output's name do not matter"
+            f"no output has a partner of its name; the outputs are called {some(list(outputs))}; {held}. Name the "
+            f"folders so that paths inside them agree; .png or .jpg and an output's {OTHERS_SUFFIXES[0]} do not matter"
         )
     return common, renamed, [*_mixed(outputs, partners), *_left_out(renamed, partners)]
 
@@ -43,9 +43,11 @@ def _left_out(outputs: Images, partners: Mapping[str, Images]) -> list[str]:
     for folder, images in partners.items():
         extra, missing = sorted(outputs.keys() - images.keys()), sorted(images.keys() - outputs.keys())
         if extra:
-            notes.append(f"{len(extra)} of {len(outputs)} outputs, left out, are missing in {folder}: {some(extra)}")
+            notes.append(
+                f"outputs: {len(extra)} of {len(outputs)} are not in {folder} and are left out ({some(extra)})"
+            )
         if missing:
-            notes.append(f"{len(missing)} of {len(images)} in {folder}, left out, have no output: {some(missing)}")
+            notes.append(f"{folder}: {len(missing)} of {len(images)} have no output and are left out ({some(missing)})")
     return notes
 
 
@@ -54,4 +56,4 @@ def _mixed(outputs: Images, partners: Mapping[str, Images]) -> list[str]:
     fakes = sum(name.endswith(OTHERS_SUFFIXES) for name in outputs)
     if partners or fakes in (0, len(outputs)):
         return []
-    return [f"{fakes} of {len(outputs)} outputs end in {' or '.join(OTHERS_SUFFIXES)}; the others are measured too"]
+    return [f"outputs: {fakes} of {len(outputs)} end in {' or '.join(OTHERS_SUFFIXES)}; the others are measured too"]

@@ -15,23 +15,20 @@ from gcl.scoring.plain_folders import PlainFolders
 
 
 def measurable(against_real: Context, against_truth: Context | None) -> list[tuple[Metric, Context]]:
-    """The metrics that these plain folders allow, each with the context that it is measured in.
+    """The metrics that these plain folders allow, each with its context: testB is the truth for those that need it."""
+    chosen = ((metric, against_truth if metric.needs == "truth" else against_real) for metric in METRICS)
+    return [(metric, context) for metric, context in chosen if context is not None and _allowed(metric, context)]
 
-    Metrics that need the truth take it from ``against_truth``, whose testB holds it. Other metrics of pairs compare
-    with the inputs, and metrics of sets need two images in both sets.
-    """
-    data: PlainFolders = against_real.prepared
-    allowed = {
-        "sets": min(len(list_images(against_real.translated)), data.count("testB")) > 1,
-        "pairs": data.count("testA") > 0,
+
+def _allowed(metric: Metric, context: Context) -> bool:
+    """Sets take two images each; pairs that do not take the truth take the inputs."""
+    data: PlainFolders = context.prepared
+    enough = {
+        "sets": min(len(list_images(context.translated)), data.count("testB")) > 1,
+        "pairs": data.paired or data.count("testA") > 0,
+        "regions": True,
     }
-    chosen = []
-    for metric in METRICS:
-        context = against_truth if metric.needs == "truth" else against_real
-        if context and metric.known_for(context.prepared.manifest):
-            if metric.needs == "truth" or allowed.get(metric.compares, True):
-                chosen.append((metric, context))
-    return chosen
+    return metric.known_for(data.manifest) and enough[metric.compares]
 
 
 def scored_rows(measured: Sequence[tuple[Metric, Context]]) -> Iterator[Row]:

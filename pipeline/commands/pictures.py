@@ -36,16 +36,15 @@ def score(
     ] = Features.small,
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for everything that is printed.")] = None,
 ):
-    """Measure any program's pictures beside doing nothing; weights, batch size and seed are those of a params.yaml."""
+    """Measure any program's pictures by every metric that the given folders allow, beside doing nothing.
+
+    Images pair by name; the folders are only read. The weights, batch size and seed for evaluation are those of
+    params.yaml, if the working directory has one.
+    """
     params = params_in(PARAMS) if PARAMS.is_file() else None
-    from gcl.config import EvaluateConfig
-    from pipeline.scoring import DEFAULTS, print_score
+    from pipeline.scoring import print_score
 
     stop_cleanly()
     given = {"outputs": outputs, "real": real, "input": inputs, "truth": truth, "other-real": other_real}
-    print_score(
-        {name: folder for name, folder in given.items() if folder is not None},
-        EvaluateConfig(**{**(params.evaluate.model_dump() if params else DEFAULTS), "features": features.value}),
-        params.train.accelerator if params else "auto",
-        json_file,
-    )
+    folders = {name: folder for name, folder in given.items() if folder is not None}
+    print_score(folders, features.value, params, json_file)
