@@ -21,7 +21,7 @@ INTERVAL = "95 %\ninterval"
 
 LEGEND = (
     "untranslated: the input, measured like the outputs; another: each input held against another one; real: the other "
-    f"real images; {UNKNOWN}: unknown"
+    f"real images; images: those of both sets, or the number of pairs; {UNKNOWN}: unknown"
 )
 """What the columns hold."""
 
@@ -59,7 +59,9 @@ def _table(rows: Sequence[Row]) -> Table:
     """Two lines per metric, narrow enough for most terminals."""
     table = Table(box=None, padding=(0, 1, 0, 0))
     for column in ("metric", "value", INTERVAL, *YARDSTICKS, "images"):
-        table.add_column(column, overflow="fold", no_wrap=column != INTERVAL)
+        table.add_column(
+            column, overflow="fold", no_wrap=column != INTERVAL, min_width=8 if column == INTERVAL else None
+        )
     for row in rows:
         beside = [shown(row[yardstick]) for yardstick in YARDSTICKS]
         name = f"{row['name']}\n({SIDES[row['better']]})"
@@ -72,7 +74,4 @@ def _interval(row: Row) -> str:
 
 
 def _samples(row: Row) -> str:
-    """The sizes of both sets, or the number of pairs."""
-    if row["compares"] == "sets":
-        return f"{row['images']} and\n{row['reference']} real"
-    return f"{row['images']} {'pair' if row['images'] == 1 else 'pairs'}"
+    return f"{row['images']} and\n{row['reference']}" if row["compares"] == "sets" else str(row["images"])

@@ -138,7 +138,7 @@ def test_another_tool_s_names_sizes_and_formats(drawn, scored, tmp_path):
         "outputs: 1 of 7 are not in input and are left out (preview)",
         f"input: 1 of 7 have no output and are left out ({first.stem})",
         f"truth: 1 of 7 have no output and are left out ({first.stem})",
-        "outputs: 6 of 6 are JPEG, and lossy compression changes FID and KID",
+        "lossy compression changes FID and KID, and these are JPEG: 6 of 6 in outputs",
     ):
         assert note in score["notes"] and note in told
     assert sum("6 of 6 were resized to their outputs' size (" in note for note in score["notes"]) == 2
@@ -237,10 +237,11 @@ def test_folders_that_cannot_be_measured_are_refused(failure, tmp_path, monkeypa
     assert told == "error: outputs: 000.jpg and 000.png are both called 000; leave one of them out"
 
 
-def test_outputs_with_and_without_another_tool_s_suffix_are_not_mixed_up(failure, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_outputs_with_and_without_another_tool_s_suffix_are_not_mixed_up(scored, failure, tmp_path):
     both = write_noise(tmp_path / "both", 2, seed=0)
     (both / "000_fake_B.png").write_bytes((both / "001.png").read_bytes())
+    note = "outputs: 1 of 3 end in _fake_B or _fake; the others are measured too"
+    assert note in scored("both", "--real", "both")[0]["notes"]
     told = failure("score", "both", "--real", "both", "--input", str(write_noise(tmp_path / "inputs", 2, seed=1)))
     assert told == "error: both/000.png and both/000_fake_B.png are both outputs for 000; leave one of them out"
 

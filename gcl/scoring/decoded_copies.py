@@ -67,11 +67,8 @@ def _copy(target: Path, job: tuple[str, Path, Size | None]) -> Copy | BadImageEr
 
 
 def _notes(folder: str, copies: list[Copy]) -> list[str]:
-    jpegs = [copy.name for copy in copies if copy.is_jpeg]
     resized = [copy.name for copy in copies if copy.size != copy.original]
     notes = [f"{folder}: {note}" for note in by_remark((copy.name, copy.remarks) for copy in copies)]
-    if jpegs:
-        notes.append(f"{folder}: {len(jpegs)} of {len(copies)} are JPEG, and lossy compression changes FID and KID")
     if resized:
         notes.append(f"{folder}: {len(resized)} of {len(copies)} were resized to their outputs' size ({some(resized)})")
     return notes

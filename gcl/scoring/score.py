@@ -10,7 +10,7 @@ from gcl.errors import UserError
 from gcl.measures.evaluation_context import Context
 from gcl.measures.evaluation_rows import Row
 from gcl.measures.verdict import Verdict, is_judged, verdict_on
-from gcl.scoring.decoded_copies import Track, copy_decoded
+from gcl.scoring.decoded_copies import Copy, Track, copy_decoded
 from gcl.scoring.named_images import named_images
 from gcl.scoring.pairing import pair
 from gcl.scoring.plain_folders import PlainFolders
@@ -63,12 +63,21 @@ def _copies(folders: Mapping[str, Path], scratch: Path, track: Track) -> tuple[d
     common, images[OUTPUTS], left_out = pair(images[OUTPUTS], partners)
     for name in (OUTPUTS, *partners):
         images[name] = {key: images[name][key] for key in common}
-    copied, about_outputs = copy_decoded(OUTPUTS, images.pop(OUTPUTS), scratch / OUTPUTS, track)
-    notes += [*left_out, *about_outputs]
-    sizes = {copy.name: copy.size for copy in copied}
-    for name in images:
-        notes += copy_decoded(name, images[name], scratch / name, track, sizes if name in partners else None)[1]
-    return {name: scratch / name for name in folders}, notes
+    copied: dict[str, list[Copy]] = {}
+    notes += left_out
+    # The outputs come first, because their sizes decide those of their partners.
+    for name in (OUTPUTS, *(name for name in images if name != OUTPUTS)):
+        sizes = {copy.name: copy.size for copy in copied[OUTPUTS]} if name in partners else None
+        copied[name], told = copy_decoded(name, images[name], scratch / name, track, sizes)
+        notes += told
+    return {name: scratch / name for name in folders}, [*notes, *_jpegs(copied)]
+
+
+def _jpegs(copied: Mapping[str, Sequence[Copy]]) -> list[str]:
+    """A note on the folders that hold JPEG, whatever the files' names say."""
+    counts = {name: sum(copy.is_jpeg for copy in copies) for name, copies in copied.items()}
+    listed = [f"{count} of {len(copied[name])} in {name}" for name, count in counts.items() if count]
+    return [f"lossy compression changes FID and KID, and these are JPEG: {', '.join(listed)}"] if listed else []
 
 
 def _context(copies: Mapping[str, Path], compared: str, config: EvaluateConfig, device: str) -> Context:
