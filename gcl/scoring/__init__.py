@@ -1,0 +1,1 @@
+"""Scores of any tool's translations: the project's metrics of plain folders, without a prepared data set."""
