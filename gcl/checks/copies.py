@@ -19,6 +19,9 @@ MOST_BITS = 48
 MOST_DISTANCE = 25.0
 """The most by which the thumbnails of copies differ: root mean square over pixels and channels, 0 to 255."""
 
+CLOSEST_FIRST = ["different", "bits", "original"]
+"""The columns that sort pairs: those with the same pixels first, then by their hashes, then by place."""
+
 BLOCK = 256
 """The number of images that are compared with all others at once; memory grows with it."""
 
@@ -80,10 +83,6 @@ def _copies(images: Sequence[ImageFacts], pairs: pd.DataFrame, place: pd.Series,
     rows = zip(closest["image"], closest["original"], closest["different"], strict=True)
     copies = [Copy(images[image].told, images[original].told, not different) for image, original, different in rows]
     return Copies(where, of, int((place == where).sum()), copies)
-
-
-CLOSEST_FIRST = ["different", "bits", "original"]
-"""The columns that sort pairs: those with the same pixels first, then by their hashes, then by place."""
 
 
 def similar_pairs(images: Sequence[ImageFacts]) -> pd.DataFrame:

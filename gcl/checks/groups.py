@@ -30,7 +30,7 @@ GROUPS = (
         "border",
         "the border",
         False,
-        "Crop the borders off, or give all images the same one.",
+        "Crop the borders off, or give all images the same one: a GAN learns such a difference before anything else.",
         (
             Number("border_red", "red of the border", " of 255"),
             Number("border_green", "green of the border", " of 255"),
@@ -44,9 +44,9 @@ GROUPS = (
         "compression",
         "the compression",
         False,
-        "Take both domains from files of one kind and quality if you can. Saving the JPEGs as PNG does not help, because "
-        "their traces stay in the pixels. A data.image_size of half the photographs' size or less makes them fainter; so "
-        "does saving every image once as JPEG in the lower of the two qualities.",
+        "Take both domains from files of one kind and quality if you can. Saving the JPEGs as PNG does not help, "
+        "because their traces stay in the pixels. A data.image_size of half the photographs' size or less makes them "
+        "fainter; so does saving every image once as JPEG in the lower of the two qualities.",
         (
             Number("jpeg", "JPEG files", " %"),
             Number("jpeg_quality", "quality of the JPEG"),
@@ -57,8 +57,8 @@ GROUPS = (
         "resolution",
         "the size",
         False,
-        "prepare and training bring all images to one shorter side and crop squares from them, so the size itself will "
-        "not show. What comes with it may: coarser detail, and objects that are larger or smaller. Take both domains in "
+        "Training shrinks all images to one shorter side and crops squares from them, so the size itself will not "
+        "show. What comes with it may: coarser detail, and objects that are larger or smaller. Take both domains in "
         "one size and shape if you can, or crop them to it.",
         (
             Number("shorter_side", "shorter side", " pixels"),

@@ -110,7 +110,6 @@ def read_facts(side: int, file: ImageFile) -> ImageFacts | Skipped:
             return Skipped(file.split, file.label, reason)
         format, kinds, header_numbers = _header(file.path)
     image = _shrunk(image, side)
-    pixels = np.asarray(image)
     sizes = {"shorter_side": min(size), "elongation": max(size) / min(size), "shape": width / height}
     return ImageFacts(
         file.split,
@@ -120,8 +119,8 @@ def read_facts(side: int, file: ImageFile) -> ImageFacts | Skipped:
         format,
         kinds,
         tuple(remarks),
-        numbers_of(pixels) | sizes | header_numbers,
-        hashlib.sha256(f"{width}x{height}".encode() + pixels.tobytes()).hexdigest(),
+        numbers_of(image) | sizes | header_numbers,
+        hashlib.sha256(f"{width}x{height}".encode() + image.tobytes()).hexdigest(),
         _fingerprint(image),
         _fingerprint(ImageOps.mirror(image)),
         np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
@@ -154,7 +153,9 @@ def _large_jpeg(path: Path, side: int) -> tuple[Image.Image, tuple[int, int], li
 
 def _is_srgb(image: Image.Image) -> bool:
     profile = image.info.get("icc_profile")
-    return profile is None or ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).startswith("sRGB")
+    return profile is None or ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).startswith(
+        "sRGB"
+    )
 
 
 def _header(path: Path) -> tuple[str, tuple[str, ...], dict[str, float]]:

@@ -1,6 +1,7 @@
 """A handful of numbers that describe an image without its content: its border, its colours, its sharpness."""
 
 import numpy as np
+from PIL import Image, ImageStat
 from scipy.ndimage import convolve, laplace
 
 BORDER = 32
@@ -19,29 +20,29 @@ MEDIAN_OF_NORMAL = 0.6745
 """The median of a standard normal variable's absolute value."""
 
 
-def numbers_of(pixels: np.ndarray) -> dict[str, float]:
-    """The numbers of an image (H, W, 3) in 0 to 255, by name; :mod:`gcl.checks.groups` says what they are."""
-    pixels = pixels.astype(np.float32)
-    return _border(pixels) | _colours(_inside(pixels)) | _sharpness(_inside(pixels).mean(axis=2))
+def numbers_of(image: Image.Image) -> dict[str, float]:
+    """The numbers of an RGB ``image`` by name; :mod:`gcl.checks.groups` says what they are."""
+    width, height = (side // INSIDE for side in image.size)
+    inside = image.crop((width, height, image.width - width, image.height - height))
+    return _border(image) | _colours(inside) | _sharpness(_gray(inside))
 
 
-def _inside(pixels: np.ndarray) -> np.ndarray:
-    height, width = (side // INSIDE for side in pixels.shape[:2])
-    return pixels[height : pixels.shape[0] - height, width : pixels.shape[1] - width]
+def _gray(image: Image.Image) -> np.ndarray:
+    """The gray values of ``image``, (H, W) in 0 to 255."""
+    return np.asarray(image.convert("L"), np.float32)
 
 
-def _border(pixels: np.ndarray) -> dict[str, float]:
-    height, width, _ = pixels.shape
-    thickness = max(1, min(height, width) // BORDER)
-    ring = np.ones((height, width), bool)
-    ring[thickness:-thickness, thickness:-thickness] = False
-    border, gray = pixels[ring], pixels.mean(axis=2)
-    red, green, blue = border.mean(axis=0)
+def _border(image: Image.Image) -> dict[str, float]:
+    thickness = max(1, min(image.size) // BORDER)
+    ring = Image.new("L", image.size, 255)
+    ring.paste(0, (thickness, thickness, image.width - thickness, image.height - thickness))
+    red, green, blue = ImageStat.Stat(image, ring).mean
+    gray = _gray(image)
     return {
-        "border_red": float(red),
-        "border_green": float(green),
-        "border_blue": float(blue),
-        "border_spread": float(border.mean(axis=1).std()),
+        "border_red": red,
+        "border_green": green,
+        "border_blue": blue,
+        "border_spread": ImageStat.Stat(image.convert("L"), ring).stddev[0],
         "plain_above_and_below": _plain(gray),
         "plain_left_and_right": _plain(gray.T),
     }
@@ -58,16 +59,15 @@ def _plain_rows(gray: np.ndarray) -> int:
     return len(gray) if alike.all() else int(alike.argmin())
 
 
-def _colours(pixels: np.ndarray) -> dict[str, float]:
-    gray, most = pixels.mean(axis=2), pixels.max(axis=2)
-    red, green, blue = pixels.reshape(-1, 3).mean(axis=0)
-    saturation = (most - pixels.min(axis=2)) / np.maximum(most, 1)
+def _colours(image: Image.Image) -> dict[str, float]:
+    red, green, blue = ImageStat.Stat(image).mean
+    gray = ImageStat.Stat(image.convert("L"))
     return {
-        "brightness": float(gray.mean()),
-        "contrast": float(gray.std()),
-        "saturation": 100 * float(saturation.mean()),
-        "warmth": float(red - blue),
-        "greenness": float(green - (red + blue) / 2),
+        "brightness": gray.mean[0],
+        "contrast": gray.stddev[0],
+        "saturation": ImageStat.Stat(image.convert("HSV")).mean[1] * 100 / 255,
+        "warmth": red - blue,
+        "greenness": green - (red + blue) / 2,
     }
 
 

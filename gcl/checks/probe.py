@@ -82,7 +82,7 @@ def _probe(name: str, numbers: Sequence[Number], of_a: Sequence, of_b: Sequence,
 
 
 def _most(numbers: Sequence[Number], values: np.ndarray, is_b: np.ndarray) -> Telling:
-    """The number, a column of ``values`` (N, numbers), by which a random A and a random B are most often in one order."""
+    """The column of ``values`` (N, numbers) by which a random A and a random B are most often in the same order."""
     apart = [abs(roc_auc_score(is_b, column) - 0.5) for column in values.T]
     column = int(np.argmax(np.round(apart, 6)))
     a, b = (float(values[is_b == domain, column].mean()) for domain in (False, True))

@@ -1,0 +1,172 @@
+"""What a person should look at before training, in words, the most important first."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from gcl.checks.copies import Copies
+from gcl.checks.folder_check import FolderCheck
+from gcl.checks.groups import GROUPS, Group
+from gcl.checks.probe import Probe, Telling
+from gcl.sources.folder import FEWEST_TO_TEST
+
+OFTEN = 0.7
+"""The balanced accuracy from which on a difference is worth a look; smaller ones stand in the table only."""
+
+MANY_COPIES = 0.05
+"""The share of a split from which on copies in it are worth a look; fewer stand in the table only."""
+
+UNEVEN = 3
+"""How many times as many training images one domain may have as the other."""
+
+FEW_TO_TRAIN = 50
+FEW_TO_TEST = 50
+"""Fewer images than these, in one domain, are worth a look."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to look at: what it is, the files it is about if it is about some, and what to do."""
+
+    headline: str
+    advice: str
+    files: list[str] = field(default_factory=list)
+
+
+def findings(check: FolderCheck) -> list[Finding]:
+    """All findings, the most important first; empty if all is well."""
+    return [*_refused(check), *_copies_between(check), *_differences(check), *_copies_within(check), *_numbers(check)]
+
+
+def telling(most: Telling) -> str:
+    """The number that tells most, with its means: "brightness: on average 120 of 255 in A, 60 of 255 in B"."""
+    unit = most.number.unit
+    return f"{most.number.words}: on average {most.mean_a:.3g}{unit} in A, {most.mean_b:.3g}{unit} in B"
+
+
+# --- what prepare will say -----------------------------------------------------------------------------------------
+
+
+def _refused(check: FolderCheck) -> Iterator[Finding]:
+    for split in check.splits:
+        fewest = FEWEST_TO_TEST if split.startswith("test") else 1
+        held_back = ""
+        if split.startswith("train") and f"test{split[-1]}" not in check.splits:
+            fewest += FEWEST_TO_TEST
+            held_back = f", {FEWEST_TO_TEST} of them to hold back for tests"
+        if len(check.of(split)) < fewest:
+            number = len(check.of(split)) or "no"
+            headline = (
+                f"{split}: {number} usable {'image' if number == 1 else 'images'}, at least {fewest} needed{held_back}."
+            )
+            yield Finding(headline, "gcl prepare refuses the folder until there are more.")
+    if check.unusable:
+        number = len(check.unusable)
+        yield Finding(
+            f"{number} {'file' if number == 1 else 'files'} cannot be used.",
+            "gcl prepare stops at the first one. Remove or replace them, or set data.on_bad_image: skip.",
+            [f"{file.split}/{file.name}: {file.reason}" for file in check.unusable],
+        )
+
+
+# --- copies --------------------------------------------------------------------------------------------------------
+
+
+def _copies_between(check: FolderCheck) -> Iterator[Finding]:
+    for found in check.copies:
+        if found.where == found.of:
+            continue
+        if found.where.startswith("test"):
+            why = "which invalidates the metrics" if found.exact else "which flatters the metrics"
+            advice = "Remove them from one of the two. Photographs of one place by one camera belong in one split."
+        else:
+            why = "which then belongs to both domains"
+            advice = "Remove each from the domain where it is wrong; if it is right in both, from training."
+        yield Finding(f"{_told(found)}, {why}.", advice, _pairs(found))
+
+
+def _copies_within(check: FolderCheck) -> Iterator[Finding]:
+    to_hold_back = [split for split in ("trainA", "trainB") if f"test{split[-1]}" not in check.splits]
+    many = [
+        found
+        for found in check.copies
+        if found.where == found.of and (found.of in to_hold_back or len(found.copies) >= MANY_COPIES * found.images)
+    ]
+    if not many:
+        return
+    advice = "Keep one of each. Images with copies are trained on more often, and count more often in the metrics."
+    if any(found.of in to_hold_back for found in many):
+        advice += " Test images that are held back would have copies in training, which invalidates the metrics."
+    pairs = [pair for found in many for pair in _pairs(found)]
+    yield Finding(f"{'; '.join(map(_told, many))}.", advice, pairs)
+
+
+def _told(found: Copies) -> str:
+    other = "another one there" if found.where == found.of else f"one in {found.of}"
+    look = "looks" if len(found.copies) == 1 else "look"
+    same = f" ({found.exact} with the same pixels)" if found.exact else ""
+    return f"{len(found.copies)} of {found.images} images of {found.where} {look} like {other}{same}"
+
+
+def _pairs(found: Copies) -> list[str]:
+    """The copies and what they repeat, those with the same pixels first."""
+    exact_first = sorted(found.copies, key=lambda copy: not copy.exact)
+    return [f"{copy.image} {'=' if copy.exact else '~'} {copy.original}" for copy in exact_first]
+
+
+# --- what tells A from B -------------------------------------------------------------------------------------------
+
+
+def _differences(check: FolderCheck) -> Iterator[Finding]:
+    probes = {probe.name: probe for probe in check.probes}
+    groups = [group for group in GROUPS if probes[group.name].tells and probes[group.name].accuracy >= OFTEN]
+    colour_tells = any(group.name == "colour" for group in groups)
+
+    def may_be_the_task(group: Group) -> bool:
+        return group.may_be_the_task or (colour_tells and _is_colour_of_border(probes[group.name]))
+
+    for group in sorted(groups, key=lambda group: (may_be_the_task(group), -probes[group.name].accuracy)):
+        yield _difference(group, probes[group.name], may_be_the_task(group))
+
+
+def _is_colour_of_border(probe: Probe) -> bool:
+    return probe.most.number.name in ("border_red", "border_green", "border_blue")
+
+
+def _difference(group: Group, probe: Probe, may_be_the_task: bool) -> Finding:
+    right = f"{group.words.capitalize()} alone told A from B for {100 * probe.accuracy:.0f} of 100 images"
+    headline = f"{right} ({telling(probe.most)})."
+    if not may_be_the_task:
+        return Finding(headline, group.advice)
+    if group.may_be_the_task:
+        return Finding(headline, f"If that is what you want to change, all is well. If not: {_lower(group.advice)}")
+    see = "Brightness and colour of the inside differ too, so this may be the same difference, seen at the edge"
+    return Finding(headline, f"{see}; look at some borders. If they differ by themselves: {_lower(group.advice)}")
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
+
+
+# --- how many ------------------------------------------------------------------------------------------------------
+
+
+def _numbers(check: FolderCheck) -> Iterator[Finding]:
+    (few, fewer), (many, more) = sorted((len(check.of(split)), split) for split in ("trainA", "trainB"))
+    if 0 < few < FEW_TO_TRAIN:
+        yield Finding(
+            f"{fewer} has only {few} usable {'image' if few == 1 else 'images'}.",
+            "A network learns so few by heart. Add more, or keep discriminator.augment on and train.steps low.",
+        )
+    if few and many >= UNEVEN * few:
+        yield Finding(
+            f"{more} has {many} images and {fewer} only {few}.",
+            f"Training draws both domains equally often, so that each image of {fewer} is seen "
+            f"{many / few:.0f} times as often as one of {more}. Add images to {fewer}.",
+        )
+    for split in check.splits:
+        number = len(check.of(split))
+        if split.startswith("test") and FEWEST_TO_TEST <= number < FEW_TO_TEST:
+            yield Finding(
+                f"{split} has only {number} images.",
+                "KID and FID of so few vary much with the choice of images. Move some over from training.",
+            )
