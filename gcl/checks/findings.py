@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from gcl.checks.copies import Copies
 from gcl.checks.folder_check import FolderCheck
-from gcl.checks.groups import GROUPS, Group
-from gcl.checks.probe import Probe, Telling
+from gcl.checks.groups import GROUPS
+from gcl.checks.probe import Telling
 from gcl.sources.folder import FEWEST_TO_TEST
 
 OFTEN = 0.7
@@ -21,6 +21,16 @@ UNEVEN = 3
 FEW_TO_TRAIN = 50
 FEW_TO_TEST = 50
 """Fewer images than these, in one domain, are worth a look."""
+
+
+BORDER_COLOURS = ("border_red", "border_green", "border_blue")
+
+MAY_BE_THE_TASK = "If that is what you want to change, all is well. If not:"
+AT_THE_EDGE = (
+    "Brightness and colour of the inside differ too, so this may be the same difference, seen at the edge; look at "
+    "some borders. If they differ by themselves:"
+)
+"""What is said before the advice where a difference may not need it."""
 
 
 @dataclass(frozen=True)
@@ -117,34 +127,23 @@ def _pairs(found: Copies) -> list[str]:
 
 
 def _differences(check: FolderCheck) -> Iterator[Finding]:
+    """Those that no task is about come first, and a border that differs as the whole image does comes last."""
     probes = {probe.name: probe for probe in check.probes}
     groups = [group for group in GROUPS if probes[group.name].tells and probes[group.name].accuracy >= OFTEN]
     colour_tells = any(group.name == "colour" for group in groups)
-
-    def may_be_the_task(group: Group) -> bool:
-        return group.may_be_the_task or (colour_tells and _is_colour_of_border(probes[group.name]))
-
-    for group in sorted(groups, key=lambda group: (may_be_the_task(group), -probes[group.name].accuracy)):
-        yield _difference(group, probes[group.name], may_be_the_task(group))
-
-
-def _is_colour_of_border(probe: Probe) -> bool:
-    return probe.most.number.name in ("border_red", "border_green", "border_blue")
-
-
-def _difference(group: Group, probe: Probe, may_be_the_task: bool) -> Finding:
-    right = f"{group.words.capitalize()} alone told A from B for {100 * probe.accuracy:.0f} of 100 images"
-    headline = f"{right} ({telling(probe.most)})."
-    if not may_be_the_task:
-        return Finding(headline, group.advice)
-    if group.may_be_the_task:
-        return Finding(headline, f"If that is what you want to change, all is well. If not: {_lower(group.advice)}")
-    see = "Brightness and colour of the inside differ too, so this may be the same difference, seen at the edge"
-    return Finding(headline, f"{see}; look at some borders. If they differ by themselves: {_lower(group.advice)}")
-
-
-def _lower(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:]
+    doubts = {
+        group.name: (2, AT_THE_EDGE)
+        if colour_tells and probes[group.name].most.number.name in BORDER_COLOURS
+        else (1, MAY_BE_THE_TASK)
+        if group.may_be_the_task
+        else (0, "")
+        for group in groups
+    }
+    for group in sorted(groups, key=lambda group: (doubts[group.name], -probes[group.name].accuracy)):
+        probe, doubt = probes[group.name], doubts[group.name][1]
+        advice = f"{doubt} {group.advice[0].lower()}{group.advice[1:]}" if doubt else group.advice
+        told = f"{group.words.capitalize()} alone told A from B for {100 * probe.accuracy:.0f} of 100 images"
+        yield Finding(f"{told} ({telling(probe.most)}).", advice)
 
 
 # --- how many ------------------------------------------------------------------------------------------------------

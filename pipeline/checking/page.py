@@ -81,7 +81,7 @@ def _table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
 
 
 def _images(check: FolderCheck) -> Table:
-    sides = ("smallest", "median", "largest")
+    sides = ("least", "median", "most")
     table = _table("", "images", *sides, "files", "pixels", numbers=("images", *sides))
     for split in check.splits:
         images = check.of(split)
@@ -104,7 +104,7 @@ def _sizes(check: FolderCheck) -> list[str]:
     ordered = sorted(check.images, key=lambda image: image.shorter_side)
     smallest = ordered[0]
     sentences = [
-        f"Sizes are shorter sides in pixels. data.image_size may be {smallest.shorter_side} at most, "
+        f"Least, median and most are shorter sides in pixels. data.image_size may be {smallest.shorter_side} at most, "
         f"because {smallest.told} has {smallest.width}x{smallest.height}."
     ]
     left_out = int(len(ordered) * SMALL_SHARE)
