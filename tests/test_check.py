@@ -313,6 +313,13 @@ def test_the_page_tells_sizes_kinds_and_the_largest_image_size(folder, run):
     assert "data.image_size may be 60 at most, because trainA/sub/deep.png has 70x60." in " ".join(page.split())
 
 
+def test_a_few_small_images_that_limit_the_size_are_named(folder, run):
+    picture(810, (40, 50)).save(folder / "trainB/tiny.png")
+    page = " ".join(run("check", str(folder)).split())
+    assert "data.image_size may be 40 at most, because trainB/tiny.png has 40x50." in page
+    assert "Without the 1 smallest (trainB/tiny.png) it may be 80." in page
+
+
 def test_names_from_outside_take_no_effect_on_the_page(folder, run):
     for split in ("trainA", "testA"):
         picture(900).save(folder / split / "[bold]\x1b[31mred\n.png")

@@ -22,6 +22,11 @@ FEW_TO_TRAIN = 50
 FEW_TO_TEST = 50
 """Fewer images than these, in one domain, are worth a look."""
 
+ALIKE = (
+    "Photographs of one place by one camera belong in one split; drawings of one kind may look alike without being "
+    "copies."
+)
+"""What is said of look-alikes in training and tests."""
 
 BORDER_COLOURS = ("border_red", "border_green", "border_blue")
 
@@ -85,13 +90,13 @@ def _copies_between(check: FolderCheck) -> Iterator[Finding]:
     for found in check.copies:
         if found.where == found.of:
             continue
-        if found.where.startswith("test"):
-            why = "which invalidates the metrics" if found.exact else "which flatters the metrics"
-            advice = "Remove them from one of the two. Photographs of one place by one camera belong in one split."
+        if not found.where.startswith("test"):
+            leak, advice = "", "Remove each from the domain where it is wrong; if it is right in both, from training."
+        elif found.exact:
+            leak, advice = ", which invalidates the metrics", f"Remove them from one of the two. {ALIKE}"
         else:
-            why = "which then belongs to both domains"
-            advice = "Remove each from the domain where it is wrong; if it is right in both, from training."
-        yield Finding(f"{_told(found)}, {why}.", advice, _pairs(found))
+            leak, advice = "", f"If they show the same thing, the metrics are flattered: remove them. {ALIKE}"
+        yield Finding(f"{_told(found)}{leak}.", advice, _pairs(found))
 
 
 def _copies_within(check: FolderCheck) -> Iterator[Finding]:
@@ -150,12 +155,14 @@ def _differences(check: FolderCheck) -> Iterator[Finding]:
 
 
 def _numbers(check: FolderCheck) -> Iterator[Finding]:
-    (few, fewer), (many, more) = sorted((len(check.of(split)), split) for split in ("trainA", "trainB"))
-    if 0 < few < FEW_TO_TRAIN:
-        yield Finding(
-            f"{fewer} has only {few} usable {'image' if few == 1 else 'images'}.",
-            "A network learns so few by heart. Add more, or keep discriminator.augment on and train.steps low.",
-        )
+    trained = [(len(check.of(split)), split) for split in ("trainA", "trainB")]
+    for number, split in trained:
+        if 0 < number < FEW_TO_TRAIN:
+            yield Finding(
+                f"{split} has only {number} usable {'image' if number == 1 else 'images'}.",
+                "A network learns so few by heart. Add more, or keep discriminator.augment on and train.steps low.",
+            )
+    (few, fewer), (many, more) = sorted(trained)
     if few and many >= UNEVEN * few:
         yield Finding(
             f"{more} has {many} images and {fewer} only {few}.",

@@ -30,7 +30,7 @@ GROUPS = (
         "border",
         "the border",
         False,
-        "Crop the borders off, or give all images the same one: a GAN learns such a difference before anything else.",
+        "A discriminator needs to see nothing else. Crop all images alike, or give them the same border.",
         (
             Number("border_red", "red of the border", " of 255"),
             Number("border_green", "green of the border", " of 255"),

@@ -23,6 +23,11 @@ PROBES = (
     "to night; borders, compression and size hardly ever belong to it."
 )
 
+COPIES = (
+    "Copies (~) are found if they were re-saved, resized, mirrored, or cropped by a percent or two; = marks those with "
+    "the same pixels."
+)
+
 FID = "FID is biased with fewer test images than features have dimensions (Inception's have 2048): compare by KID."
 
 WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
@@ -49,7 +54,9 @@ def print_page(name: str, check: FolderCheck, found: list[Finding]) -> None:
     for sentence in _sizes(check):
         _say(sentence)
     _title("Copies")
-    console.print(_copies(check) if check.copies else "None found.", soft_wrap=False)
+    if check.copies:
+        console.print(_copies(check), soft_wrap=False)
+    _say(COPIES if check.copies else f"None found. {COPIES}")
     _title("What tells A from B apart from the content")
     if check.probes[0].accuracy is None:
         counts = " and ".join(f"{len(check.of(f'train{domain}'))} of {domain}" for domain in "AB")
