@@ -232,7 +232,7 @@ def test_the_bound_holds_for_guesses_and_says_when_nothing_can_be_known():
 def test_with_few_images_it_says_that_it_cannot_know(folder, run):
     for path in sorted((folder / "trainA").iterdir())[3:]:
         path.unlink()
-    assert "With 3 of A and 18 of B, nothing can be said" in run("check", str(folder))
+    assert "Nothing can be said: 3 of A and 18 of B, copies left out, are too few" in run("check", str(folder))
 
 
 # --- the facts of one image ----------------------------------------------------------------------------------------

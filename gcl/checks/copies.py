@@ -14,7 +14,10 @@ from gcl.checks.image_facts import ImageFacts
 from gcl.images.manifest import SPLITS
 
 MOST_BITS = 48
-"""The most of the hash's 256 bits in which copies may differ. Different leaves on one ground differ in 56 or more."""
+"""The most of the hash's 256 bits in which copies may differ.
+
+Of 720,000 pairs of pepper leaves on one ground, four differ in no more, and each of them shows the same leaf twice.
+"""
 
 MOST_DISTANCE = 25.0
 """The most by which the thumbnails of copies differ: root mean square over pixels and channels, 0 to 255."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from gcl.checks.copies import Copies
 from gcl.checks.folder_check import FolderCheck
-from gcl.checks.groups import GROUPS
+from gcl.checks.groups import GROUPS, Group
 from gcl.checks.probe import Telling
 from gcl.sources.folder import FEWEST_TO_TEST
 
@@ -136,18 +136,17 @@ def _differences(check: FolderCheck) -> Iterator[Finding]:
     probes = {probe.name: probe for probe in check.probes}
     groups = [group for group in GROUPS if probes[group.name].tells and probes[group.name].accuracy >= OFTEN]
     colour_tells = any(group.name == "colour" for group in groups)
-    doubts = {
-        group.name: (2, AT_THE_EDGE)
-        if colour_tells and probes[group.name].most.number.name in BORDER_COLOURS
-        else (1, MAY_BE_THE_TASK)
-        if group.may_be_the_task
-        else (0, "")
-        for group in groups
-    }
-    for group in sorted(groups, key=lambda group: (doubts[group.name], -probes[group.name].accuracy)):
-        probe, doubt = probes[group.name], doubts[group.name][1]
-        advice = f"{doubt} {group.advice[0].lower()}{group.advice[1:]}" if doubt else group.advice
+
+    def doubt(group: Group) -> str:
+        if colour_tells and probes[group.name].most.number.name in BORDER_COLOURS:
+            return AT_THE_EDGE
+        return MAY_BE_THE_TASK if group.may_be_the_task else ""
+
+    order = ("", MAY_BE_THE_TASK, AT_THE_EDGE)
+    for group in sorted(groups, key=lambda group: (order.index(doubt(group)), -probes[group.name].accuracy)):
+        probe, first = probes[group.name], doubt(group)
         told = f"{group.words.capitalize()} alone told A from B for {100 * probe.accuracy:.0f} of 100 images"
+        advice = f"{first} {group.advice[0].lower()}{group.advice[1:]}" if first else group.advice
         yield Finding(f"{told} ({telling(probe.most)}).", advice)
 
 

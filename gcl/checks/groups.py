@@ -30,7 +30,7 @@ GROUPS = (
         "border",
         "the border",
         False,
-        "A discriminator needs to see nothing else. Crop all images alike, or give them the same border.",
+        "Crop all images alike, or give them the same border; as it is, a discriminator needs to see nothing else.",
         (
             Number("border_red", "red of the border", " of 255"),
             Number("border_green", "green of the border", " of 255"),

@@ -147,15 +147,16 @@ def _large_jpeg(path: Path, side: int) -> tuple[Image.Image, tuple[int, int], li
             upright = ImageOps.exif_transpose(image).convert("RGB")
             turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED
             return upright, size[::-1] if turned else size, []
+    # A decoder may raise any exception on a damaged file.
     except Exception:
         return None
 
 
 def _is_srgb(image: Image.Image) -> bool:
     profile = image.info.get("icc_profile")
-    return profile is None or ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).startswith(
-        "sRGB"
-    )
+    if profile is None:
+        return True
+    return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).startswith("sRGB")
 
 
 def _header(path: Path) -> tuple[str, tuple[str, ...], dict[str, float]]:

@@ -4,10 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gcl.checks.findings import findings
+from gcl.checks.findings import Finding, findings
 from gcl.checks.folder_check import FolderCheck, check_folder
 from gcl.checks.image_facts import ImageFacts
 from gcl.files import write_json
+from gcl.images.file_lists import readable
 from pipeline.checking.page import print_page
 from pipeline.console import progress_bar
 
@@ -17,21 +18,22 @@ DIGITS = 6
 
 def check(folder: Path, json: Path | None) -> None:
     """Checks ``folder`` and prints what was found; UserError if trainA or trainB is missing."""
-    found = check_folder(folder, progress_bar)
+    checked = check_folder(folder, progress_bar)
+    found = findings(checked)
+    print_page(readable(folder), checked, found)
     if json:
-        write_json(json, _contents(found))
-    print_page(str(folder), found, findings(found))
+        write_json(json, _contents(checked, found))
 
 
-def _contents(found: FolderCheck) -> dict[str, Any]:
+def _contents(check: FolderCheck, found: list[Finding]) -> dict[str, Any]:
     return {
-        "findings": [asdict(finding) for finding in findings(found)],
-        "largest_image_size": min((image.shorter_side for image in found.images), default=None),
-        "probes": [_rounded(asdict(probe)) for probe in found.probes],
-        "copies": [asdict(copies) for copies in found.copies],
-        "unusable": [asdict(file) for file in found.unusable],
-        "notes": found.notes,
-        "images": [_image(image) for image in found.images],
+        "findings": [asdict(finding) for finding in found],
+        "largest_image_size": min((image.shorter_side for image in check.images), default=None),
+        "probes": [_rounded(asdict(probe)) for probe in check.probes],
+        "copies": [asdict(copies) for copies in check.copies],
+        "unusable": [asdict(file) for file in check.unusable],
+        "notes": check.notes,
+        "images": [_image(image) for image in check.images],
     }
 
 
