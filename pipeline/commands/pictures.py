@@ -81,3 +81,15 @@ def score(
     given = {"outputs": outputs, "real": real, "input": inputs, "truth": truth, "other-real": other_real}
     folders = {name: folder for name, folder in given.items() if folder is not None}
     print_score(folders, features.value, params, json_file)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder of trainA, trainB and, optionally, testA and testB.")],
+    json: Annotated[Path | None, typer.Option(help="Also write what was found to this file.")] = None,
+):
+    """Look at photographs before training: sizes, copies, and what tells A from B apart from the content."""
+    from pipeline.checking.check import check
+
+    stop_cleanly()
+    check(folder, json)
