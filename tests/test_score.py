@@ -28,7 +28,7 @@ from gcl.scoring.kernel_interval import kernel_distances, kernel_interval, poole
 from pipeline.cli import app
 from pipeline.commands.pictures import Features
 from pipeline.params import parse_params, read_mapping
-from pipeline.scoring import DEFAULTS
+from pipeline.pictures.score import DEFAULTS
 from pipeline.stages.prepare import prepare
 from tests.noise import write_noise
 from tests.project import ROOT

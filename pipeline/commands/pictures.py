@@ -75,7 +75,7 @@ def score(
     params.yaml, if the working directory has one.
     """
     params = params_in(PARAMS) if PARAMS.is_file() else None
-    from pipeline.scoring import print_score
+    from pipeline.pictures.score import print_score
 
     stop_cleanly()
     given = {"outputs": outputs, "real": real, "input": inputs, "truth": truth, "other-real": other_real}
@@ -89,7 +89,7 @@ def check(
     json: Annotated[Path | None, typer.Option(help="Also write what was found to this file.")] = None,
 ):
     """Look at photographs before training: sizes, copies, and what tells A from B apart from the content."""
-    from pipeline.checking.check import check
+    from pipeline.pictures.check import check
 
     stop_cleanly()
     check(folder, json)

@@ -9,8 +9,8 @@ from gcl.checks.folder_check import FolderCheck, check_folder
 from gcl.checks.image_facts import ImageFacts
 from gcl.files import write_json
 from gcl.images.file_lists import readable
-from pipeline.checking.page import print_page
 from pipeline.console import progress_bar
+from pipeline.pictures.check_page import print_page
 
 DIGITS = 6
 """The significant digits of numbers in the JSON file."""

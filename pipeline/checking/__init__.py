@@ -1,1 +1,0 @@
-"""The command `gcl check`: what `gcl.checks` found, on a page of plain words."""
