@@ -53,7 +53,7 @@ def root(tmp_path_factory):
 def uri(root):
     """The address of a generator in a run."""
     with tracked(IDENTITY) as run:
-        hand_over(run, root / "model")
+        hand_over(run, root / "model", "last")
     return f"runs:/{run.run_id}/generator"
 
 
@@ -196,7 +196,7 @@ def test_its_example_can_be_translated(model):
 def test_a_dead_server_gets_it_later(root, image, translated, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with tracked(IDENTITY) as run:
-        hand_over(run, root / "model")
+        hand_over(run, root / "model", "last")
     assert run.run_id is None
     monkeypatch.undo()
     sync_tracking()
@@ -206,7 +206,7 @@ def test_a_dead_server_gets_it_later(root, image, translated, monkeypatch):
 
 def test_a_model_that_cannot_be_handed_over_is_only_a_warning(root, tmp_path, capsys):
     with tracked(IDENTITY) as run:
-        hand_over(run, tmp_path)
+        hand_over(run, tmp_path, "last")
     told = capsys.readouterr().out
     assert "warning: the generator was not handed over to MLflow, the run itself goes on: " in told
     assert "generator.safetensors" in told

@@ -64,7 +64,7 @@ def run_training(
                 save_model(folder, trainer, params, manifest, training.step, training.validations, start)
                 _log_results(mlflow_run, training, start, folder)
                 if run.variant is None:
-                    hand_over(mlflow_run, folder)
+                    hand_over(mlflow_run, folder, params.translate.checkpoint)
                 run.save(mlflow_run.saved, training.seconds)
         saved.finish()
     _announce_results(training, run.model)

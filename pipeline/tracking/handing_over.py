@@ -18,6 +18,8 @@ from mlflow.types.schema import AnyType, ColSpec, Schema
 from PIL import Image
 
 import gcl
+from gcl.config import Checkpoint
+from gcl.networks.model_folder import GENERATORS
 from pipeline.console import announce
 from pipeline.tracking.run import TrackedRun
 from pipeline.tracking.store import first_line
@@ -37,19 +39,16 @@ LOADER = "gcl.exchange.translator"
 REQUIREMENTS = ("filelock", "mlflow", "numpy", "pillow", "pydantic", "safetensors", "torch", "torchvision")
 """The packages that the code of LOADER needs, and MLflow to load it."""
 
-WEIGHTS = ("generator.safetensors", "model.json")
-"""The files of a model folder that are enough to translate."""
-
 # With a type for its inputs the model would only accept one kind of them; without, MLflow passes on any.
 SIGNATURE = ModelSignature(outputs=Schema([ColSpec(AnyType(), "translation")]))
 
 
-def hand_over(run: TrackedRun, model: Path) -> None:
-    """Logs the generator in the folder ``model``, ready to be served; any failure is only a warning."""
+def hand_over(run: TrackedRun, model: Path, checkpoint: Checkpoint) -> None:
+    """Logs a checkpoint of the generator in the folder ``model``, ready to be served; any failure is only a warning."""
     try:
         with TemporaryDirectory() as scratch:
             folder = Path(scratch, NAME)
-            save_pyfunc(model, folder)
+            save_pyfunc(model, checkpoint, folder)
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 run.log_file(path, (NAME / path.relative_to(folder)).parent.as_posix())
     # Whatever is amiss here, the training is worth more.
@@ -57,12 +56,13 @@ def hand_over(run: TrackedRun, model: Path) -> None:
         announce(f"warning: the generator was not handed over to MLflow, the run itself goes on: {first_line(error)}")
 
 
-def save_pyfunc(model: Path, target: Path) -> None:
-    """Writes the folder ``target``: the generator in the folder ``model``, with the code and packages that it needs."""
+def save_pyfunc(model: Path, checkpoint: Checkpoint, target: Path) -> None:
+    """Writes the folder ``target``: a generator of the folder ``model``, with the code and packages that it needs."""
     with TemporaryDirectory() as scratch:
         weights, code = Path(scratch, "weights"), Path(scratch, "gcl")
         weights.mkdir()
-        for name in WEIGHTS:
+        shutil.copyfile(model / GENERATORS[checkpoint], weights / GENERATORS["last"])
+        for name in ("model.json", "README.md"):
             shutil.copyfile(model / name, weights / name)
         for file in _code_of_loader():
             copy = Path(scratch, file.relative_to(ROOT))
