@@ -81,7 +81,7 @@ def save_pyfunc(model: Path, checkpoint: Checkpoint, target: Path) -> None:
 
 def _code_of_loader() -> list[Path]:
     """The files of gcl that LOADER imports, directly or not, and LOADER itself."""
-    finder = ModuleFinder(path=[str(ROOT)])
+    finder = ModuleFinder(path=[str(ROOT)], excludes=["gcl.networks.model_card"])
     finder.import_hook(LOADER)
     # Modules that are built into Python have no file.
     return [Path(module.__file__) for module in finder.modules.values() if module.__file__]
