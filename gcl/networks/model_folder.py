@@ -18,6 +18,7 @@ from gcl.config import Checkpoint, GeneratorConfig
 from gcl.errors import UserError
 from gcl.files import write_json, write_whole
 from gcl.networks.generator import Generator
+from gcl.networks.model_card import model_card
 from gcl.networks.weight_checks import State, differences, not_finite
 
 FORMAT = 1
@@ -31,9 +32,6 @@ def save_generator(folder: Path, generator: nn.Module, description: dict[str, An
 
     ``description`` is JSON-ready; its key ``generator`` holds the network's arguments.
     """
-    # Imported here, because whoever only loads a model needs no templates.
-    from gcl.networks.model_card import model_card
-
     save_weights(generator, folder / GENERATORS["last"])
     write_json(folder / "model.json", {"format": FORMAT, **description})
     write_whole(folder / "README.md", model_card(description).encode())

@@ -36,7 +36,7 @@ ROOT = Path(gcl.__file__).parents[1]
 LOADER = "gcl.exchange.translator"
 """The module with the model's code."""
 
-REQUIREMENTS = ("filelock", "mlflow", "numpy", "pillow", "pydantic", "safetensors", "torch", "torchvision")
+REQUIREMENTS = ("filelock", "jinja2", "mlflow", "numpy", "pillow", "pydantic", "safetensors", "torch", "torchvision")
 """The packages that the code of LOADER needs, and MLflow to load it."""
 
 # With a type for its inputs the model would only accept one kind of them; without, MLflow passes on any.
@@ -81,7 +81,7 @@ def save_pyfunc(model: Path, checkpoint: Checkpoint, target: Path) -> None:
 
 def _code_of_loader() -> list[Path]:
     """The files of gcl that LOADER imports, directly or not, and LOADER itself."""
-    finder = ModuleFinder(path=[str(ROOT)], excludes=["gcl.networks.model_card"])
+    finder = ModuleFinder(path=[str(ROOT)])
     finder.import_hook(LOADER)
     # Modules that are built into Python have no file.
     return [Path(module.__file__) for module in finder.modules.values() if module.__file__]
