@@ -1,1 +1,1 @@
-"""The commands of the command line, in two files: the stages, and the other tools."""
+"""The commands of the command line: the stages, experiments, anybody's pictures, and the other tools."""
