@@ -63,16 +63,20 @@ class Validations:
         return step % self._config.validate_every == 0 or step == self._config.steps
 
     def validate(self, step: int) -> dict[str, float]:
-        """The metrics, by name, of the generator that translates; the best one so far is kept."""
+        """The metrics, by name, of the generator that translates; the one that chooses comes last.
+
+        The best generator so far is kept.
+        """
         begun = time.monotonic()
-        self.last = metrics = self._measure()
-        if self.best is None or _rank(metrics[self.by]) < _rank(self.best["metrics"][self.by]):
-            self.best = {"step": step, "metrics": metrics, "weights": self._weights()}
+        metrics = self._measure()
+        self.last = metrics | {self.by: metrics.pop(self.by)}
+        if self.best is None or _rank(self.last[self.by]) < _rank(self.best["metrics"][self.by]):
+            self.best = {"step": step, "metrics": self.last, "weights": self._weights()}
             self._worse_since = 0
         else:
             self._worse_since += 1
         self.seconds += time.monotonic() - begun
-        return metrics
+        return self.last
 
     @property
     def hopeless(self) -> bool:

@@ -67,23 +67,34 @@ class RunFolder:
         return self.reports / "curves.csv"
 
     @property
+    def validation_file(self) -> Path:
+        """The table of validations, whose last column DVC plots."""
+        return self.reports / "validation.csv"
+
+    @property
     def samples(self) -> Path:
         """The folder of the sample grids."""
         return self.reports / "samples"
 
     def write_curves(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Writes the losses and validations so far; each row has its ``step`` and, by name, what is known of it."""
+        """Writes the losses and validations so far; each row has its ``step`` and, by name, what is known of it.
+
+        The validations are also written alone, because DVC's plots draw no line across steps without a value.
+        """
         self.reports.mkdir(parents=True, exist_ok=True)
         table = pd.DataFrame(rows)
-        ordered = sorted(table.columns, key=lambda name: name.startswith(PREFIX))
-        write_whole(self.curves_file, table[ordered].to_csv(index=False, float_format=DIGITS).encode())
+        measured = [name for name in table.columns if name.startswith(PREFIX)]
+        ordered = [name for name in table.columns if name not in measured] + measured
+        validations = table[["step", *measured]].dropna() if measured else pd.DataFrame(columns=["step", PREFIX])
+        for file, columns in ((self.curves_file, table[ordered]), (self.validation_file, validations)):
+            write_whole(file, columns.to_csv(index=False, float_format=DIGITS).encode())
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The losses over the steps, with the columns ``step`` and one per loss."""
         table = self._table
-        losses = table[[name for name in table.columns if not name.startswith(PREFIX)]]
-        return losses.dropna(subset=["discriminator"]).reset_index(drop=True)
+        losses = [name for name in table.columns if name != "step" and not name.startswith(PREFIX)]
+        return table[["step", *losses]].dropna(subset=losses, how="all").reset_index(drop=True)
 
     @cached_property
     def validation(self) -> pd.DataFrame:
