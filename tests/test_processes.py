@@ -10,9 +10,11 @@ import warnings
 import psutil
 import pytest
 import torch
+from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
 from gcl.errors import UserError
+from pipeline.params import read_mapping
 from pipeline.running.devices import make_fabric
 from tests.kills import Training, prepare_tiny
 from tests.project import ROOT
@@ -83,6 +85,16 @@ def test_a_lost_or_stopped_process_stops_all_and_the_same_command_goes_on(prepar
     assert disturbed.results() == undisturbed.results()
     # A run that Lightning's watch ended by SIGKILL is resumed as well, so there is one run with every step once.
     assert disturbed.logged() == undisturbed.logged() == (["FINISHED"], list(range(4, 61, 4)))
+
+
+def test_all_processes_stop_early_together(prepared, tmp_path):
+    training = Training(tmp_path / "training", prepared, steps=100, devices=2)
+    file = tmp_path / "training/params.yaml"
+    params = read_mapping(file)
+    params["train"].update(generator_lr=1e-30, average_decay=0.0, stop_after=1, validate_every=2)
+    YAML(typ="safe").dump(params, file)
+    assert training.start().wait(PATIENCE) == 0
+    assert "stopped after step 4: 1 validations brought nothing better" in (training.folder / "log").read_text()
 
 
 def test_devices_that_are_not_there_are_told_with_all_that_was_asked(config):
