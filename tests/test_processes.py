@@ -94,7 +94,7 @@ def test_all_processes_stop_early_together(prepared, tmp_path):
     params["train"].update(generator_lr=1e-30, average_decay=0.0, stop_after=1, validate_every=2)
     YAML(typ="safe").dump(params, file)
     assert training.start().wait(PATIENCE) == 0
-    assert "stopped after step 4: 1 validations brought nothing better" in (training.folder / "log").read_text()
+    assert "stopped after step 4: no validation since step 2 was better" in (training.folder / "log").read_text()
 
 
 def test_devices_that_are_not_there_are_told_with_all_that_was_asked(config):

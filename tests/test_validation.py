@@ -102,7 +102,7 @@ def test_validating_changes_no_bit_of_the_training(project, tmp_path, monkeypatc
 def test_it_stops_when_validations_bring_nothing_better(project, capsys):
     still = {"generator_lr": 1e-30, "average_decay": 0.0, "stop_after": 2, "validate_every": 2, "steps": 100}
     project.train(train=still)
-    assert "stopped after step 6: 2 validations brought nothing better" in capsys.readouterr().out
+    assert "stopped after step 6: no validation since step 2 was better" in capsys.readouterr().out
     assert project.description["checkpoints"]["last"]["step"] == 6
     assert project.description["checkpoints"]["best"]["step"] == 2
 

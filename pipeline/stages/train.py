@@ -125,9 +125,8 @@ class _Training:
                 if record.step % config.sample_every == 0 or record.step == config.steps or ends:
                     self._draw_samples()
                 if ends:
-                    announce(
-                        f"stopped after step {record.step}: {config.stop_after} validations brought nothing better"
-                    )
+                    best = self.validations.best["step"]
+                    announce(f"stopped after step {self.step}: no validation since step {best} was better")
                     return
                 self._save_if_due(stop.signal)
                 if stop.signal:
