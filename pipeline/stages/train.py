@@ -97,7 +97,8 @@ class _Training:
         self._images = sample_images(prepared, params.train, trainer.fabric.device)
         self._samples = Samples(run.samples, unfinished.samples, self.step)
         self.validations = None
-        if prepared.manifest.validates:
+        # Nobody looks at the curves of a variant, so it is validated only if that decides something.
+        if prepared.manifest.validates and (run.variant is None or any(_validation_decides(params).values())):
             measures = Validation(params.evaluate, prepared, params.train.validation_images, trainer.fabric.device.type)
             self.validations = Validations(measures, trainer, params.train, contents.get("validations"))
         self._logged = 0
@@ -215,12 +216,20 @@ def _announce_results(training: _Training, model: Path) -> None:
     )
 
 
+def _validation_decides(params: Params) -> dict[str, bool]:
+    """The keys of params.yaml that need validation images if they are set, and whether they are."""
+    return {
+        "translate.checkpoint": params.translate.checkpoint == "best",
+        "train.stop_after": params.train.stop_after is not None,
+    }
+
+
 def _check_validation(params: Params, manifest: Manifest) -> None:
     """UserError if there are no validation images although something depends on them; otherwise only says so."""
     if manifest.validates:
         return
     advice = "data.validation_share (of a folder, enough for two images per domain) or data.scenes_validation above 0"
-    keys = {"translate.checkpoint": params.translate.checkpoint == "best", "train.stop_after": params.train.stop_after}
+    keys = _validation_decides(params)
     for key in filter(keys.get, keys):
         raise UserError(f"{key} needs validation images, and the data set has none; prepare it with {advice}")
     announce(f"note: no validation, because the data set has no images for it; prepare it with {advice}")
