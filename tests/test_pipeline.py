@@ -42,7 +42,21 @@ def test_every_stage_left_its_results(project):
         "step_000004.png",
     ]
     model = sorted(path.name for path in (project / "data/model").iterdir())
-    assert model == [".gcl-output", "contrast.safetensors", "generator.safetensors", "model.json"]
+    assert model == [
+        ".gcl-output",
+        "README.md",
+        "contrast.safetensors",
+        "discriminator.safetensors",
+        "generator.safetensors",
+        "generator_best.safetensors",
+        "model.json",
+    ]
+    # The best checkpoint was an earlier one or the last; only an earlier one translates too.
+    checkpoints = json.loads((project / "data/model/model.json").read_text())["checkpoints"]
+    other = sorted(path.name for path in (project / "data/translated_other").glob("*.png"))
+    assert other == (inputs if checkpoints["best"]["step"] < checkpoints["last"]["step"] else [])
+    header, *rows = (project / "reports/validation.csv").read_text().splitlines()
+    assert header.endswith(",validation_kid_small") and [row.split(",")[0] for row in rows] == ["2", "4"]
 
 
 def test_numbers_stand_beside_yardsticks_and_conditions(project):

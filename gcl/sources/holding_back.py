@@ -19,12 +19,6 @@ def held_back(images: int, share: float) -> int:
     return min(max(round(images * share), FEWEST_TO_TEST), images - 1)
 
 
-def to_validate(images: int, share: float) -> int:
-    """How many of a domain's training ``images`` are held back to validate on; 0 if they would be too few."""
-    number = round(images * share)
-    return number if number >= FEWEST_TO_TEST else 0
-
-
 def hold_back_to_test(config: DataConfig, target: Prepared, splits: Splits, domain: str) -> str:
     """Moves a random share of a domain's training images, at least FEWEST_TO_TEST, to its tests; returns a note."""
     train, number = f"train{domain}", held_back(len(splits[f"train{domain}"]), config.test_share)
@@ -41,14 +35,14 @@ def hold_back_to_validate(config: DataConfig, target: Prepared, splits: Splits) 
     if share == 0:
         return []
     counts = {train: len(splits[train]) for train in domains}
-    numbers = {train: to_validate(count, share) for train, count in counts.items()}
+    numbers = {train: round(count * share) for train, count in counts.items()}
     for train, count in counts.items():
         if numbers[train] == count:
             raise UserError(
                 f"data.validation_share = {share} leaves none of the {count} images of {train} to train on; lower it, "
                 "or set it to 0 to train without validation"
             )
-    if not all(numbers.values()):
+    if min(numbers.values()) < FEWEST_TO_TEST:
         return []
     random = np.random.default_rng([config.seed, 1])
     for train, validation in domains.items():

@@ -18,7 +18,7 @@ from gcl.images.prepared import Prepared
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_folder
 from gcl.sources.drawn.scenes import draw_scene
-from gcl.sources.holding_back import held_back, to_validate
+from gcl.sources.holding_back import held_back
 from gcl.training.from_params import build_trainer, training_pairs
 from gcl.training.loop import train
 from pipeline.benchmarks.evaluation import evaluation_time
@@ -97,9 +97,6 @@ def image_counts(params: Params, prepared: Prepared) -> dict[str, int]:
             if not counts[test] and counts[train]:
                 counts[test] = held_back(counts[train], data.test_share)
                 counts[train] -= counts[test]
-        for domain in "AB":
-            counts[f"validation{domain}"] = to_validate(counts[f"train{domain}"], data.validation_share)
-            counts[f"train{domain}"] -= counts[f"validation{domain}"]
         return counts
     if prepared.exists and prepared.manifest.source == data.source:
         return prepared.manifest.counts()
