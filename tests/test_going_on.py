@@ -133,6 +133,19 @@ def test_a_training_goes_on_from_the_end_of_its_constant_part(project, tmp_path,
     assert project.results() == longer.results()
 
 
+def test_the_state_of_another_training_is_not_gone_on_from(project, tmp_path, monkeypatch, capsys):
+    project.train(train={"steps": 6})
+    # One with another setting has passed the end of its constant part when it fails.
+    monkeypatch.setattr("pipeline.stages.train.save_model", None)
+    with pytest.raises(TypeError):
+        project.train(train={"steps": 6}, graph={"hops": 1})
+    monkeypatch.undo()
+    capsys.readouterr()
+    project.train(train={"steps": 8})
+    assert "8 steps start at step 0" in capsys.readouterr().out
+    assert project.results() == Project(tmp_path / "other", monkeypatch).train(train={"steps": 8}).results()
+
+
 def test_it_says_why_a_training_must_start_afresh(project, capsys):
     project.train(train={"steps": 6})
     project.train(train={"steps": 8, "constant_share": 0.1})

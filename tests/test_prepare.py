@@ -268,7 +268,7 @@ def test_the_report_lists_what_was_skipped_and_says_first_what_invalidates_it():
         return render(
             "report.md.j2", params=params, graph=None, manifest=manifest, counts=manifest.counts(), last={},
             results=[], method="the method", versions={}, threads=1, verdict=verdict_on([]), sides=SIDES, findings=[],
-            section="graph", looked_at=0, validation=None, compared=False, start=None,
+            section="graph", looked_at=0, validation=None, checkpoints={}, compared=False, start=None,
         )  # fmt: skip
 
     plain = report([])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -109,7 +110,7 @@ def _read(path: Path) -> State:
     """The tensors in ``path``; UserError if it is damaged or holds values that are not finite."""
     try:
         state = load_file(path)
-    except Exception as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from error
     if told := not_finite(state):
         raise UserError(f"{path}: {told}; choose another model")

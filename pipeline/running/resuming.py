@@ -48,7 +48,7 @@ class Unfinished:
         After a finished training with fewer steps, this is its state at the end of the full learning rate, if all steps
         until there would be the same with more.
         """
-        found = None if restart else newest_state(self.folder)
+        found, changed = None if restart else newest_state(self.folder), {}
         if found is not None:
             for path in found.damaged:
                 announce(f"warning: {path} is damaged; an older state is used instead")
@@ -56,11 +56,13 @@ class Unfinished:
             if not changed:
                 announce(f"resuming after step {found.step}")
                 return found
+        self._remove()
+        continued = None if restart else self._continued()
+        if changed and continued is None:
             announce(
                 f"there is an unfinished training, but with other settings; starting afresh ({self._in_words(changed)})"
             )
-        self._remove()
-        return None if restart or found is not None else self._continued()
+        return continued
 
     def _continued(self) -> State | None:
         """The state from which a finished training goes on with more steps; if there is none, says so."""
@@ -69,7 +71,7 @@ class Unfinished:
             return None
         found, steps = newest_state(self._constant), self._made_from[STEPS]
         told = f"a training with these settings finished after {before} steps"
-        if found is None:
+        if found is None or not self._differs_in_schedule(found.contents["made_from"]):
             reason = f"the learning rate of every step depends on {STEPS}"
         elif found.contents["code"] != code_digest("train"):
             reason = "the code of the training has changed"
@@ -92,7 +94,8 @@ class Unfinished:
         if not self.in_clone:
             shutil.rmtree(self._constant, ignore_errors=True)
             shutil.copytree(self.samples, self._constant / "samples")
-            save_state(self._constant, step, {"code": code_digest("train"), **contents})
+            made_from = {"made_from": self._made_from, "code": code_digest("train")}
+            save_state(self._constant, step, made_from | contents)
 
     def finish(self) -> None:
         """Removes the states, and keeps what the training was made from, unless in a clone, which runs only once."""
@@ -112,8 +115,12 @@ class Unfinished:
         if not self._finished.is_file():
             return None
         before = json.loads(self._finished.read_text(encoding="utf-8"))
-        alike = self._changes(before).keys() <= {STEPS, SHARE}
-        return before[STEPS] if alike and self._made_from[STEPS] > before[STEPS] else None
+        more = self._made_from[STEPS] > before[STEPS]
+        return before[STEPS] if more and self._differs_in_schedule(before) else None
+
+    def _differs_in_schedule(self, before: dict[str, Any]) -> bool:
+        """Whether nothing but the number of steps and the share of constant ones differs."""
+        return self._changes(before).keys() <= {STEPS, SHARE}
 
     def _changes(self, before: dict[str, Any]) -> dict[str, str]:
         """The settings that differ, each with a text of its old and new value."""

@@ -59,6 +59,8 @@ def run_training(
             trainer, records = begin_training(fabric, params, prepared, *trained, start)
             with tracked(run_identity(params, manifest, run.variant or MAIN), known) as mlflow_run:
                 mlflow_run.log_params(read_by_training(params))
+                if saved.continues:
+                    mlflow_run.set_tags({"continues": state.contents["run"]["key"]})
                 training = _Training(trainer, params, prepared, run, mlflow_run, saved, state)
                 training.run(records)
                 save_model(folder, trainer, params, manifest, training.step, training.validations, start)
