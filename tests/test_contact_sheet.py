@@ -1,5 +1,7 @@
 """A contact sheet shows what several models made of the same inputs, never stretched, and tells what is missing."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +12,15 @@ from gcl.config import EvaluateConfig
 from gcl.images.pixels import to_signed, to_tensor
 from gcl.measures.feature_sets import FEATURE_SETS
 from gcl.measures.metrics import METRICS
+from gcl.measures.pair_distances import MOST_DECIBELS
 from gcl.measures.rounding import shown
+from gcl.scoring.named_images import named_images
+from gcl.scoring.pairing import outputs_by_partner
 from pipeline.cli import app
 from pipeline.commands.pictures import Features
 from pipeline.pictures.captions import distances_to_input
 from pipeline.pictures.contact_sheet import folder_labels
 from pipeline.pictures.drawing import SIDE, Cell, draw_sheet, thumbnail
-from pipeline.pictures.pairing import images_by_name, translations_by_name
 
 
 def paint(path, colour, size=(64, 64)):
@@ -64,6 +68,7 @@ def test_rows_are_inputs_and_columns_are_models(folders):
     assert {top for _, top, _, _ in first}.pop() < {top for _, top, _, _ in second}.pop()
     assert (np.asarray(sheet) != (1, 2, 3)).any(axis=-1).all()
     assert f"drew 2 of 2 inputs: {target}" in told and "note: gcl lacks 1 of 2 inputs: a.bmp" in told
+    assert "note: cut: 1 of 3 belong to no input and are left out: another.png" in told
     before = target.read_bytes()
     run(folders / "in", folders / "cut", folders / "gcl", "--output", target)
     assert target.read_bytes() == before
@@ -84,14 +89,40 @@ def test_names_pair_whatever_they_are(tmp_path):
     names = ["dog", "dog_fake", "näme with spaces, 100%", "a.b", "deep/er/x", "1/same", "2/same"]
     for name in names:
         paint(tmp_path / f"in/{name}.jpg", "red")
-    inputs = images_by_name(tmp_path / "in")
-    assert sorted(inputs) == sorted(names)
+    inputs, _ = named_images(tmp_path / "in")
+    assert list(inputs) == sorted(name.replace("/", "_") for name in names)
     written = {name: paint(tmp_path / f"out/{name}_fake_B.png", "blue") for name in names[1:4]}
     written["dog"] = paint(tmp_path / "out/dog.PNG", "blue")
-    written["deep/er/x"] = paint(tmp_path / "out/flat/x_fake.gif", "blue")
-    written["1/same"] = paint(tmp_path / "out/1/same.png", "blue")
-    paint(tmp_path / "out/same.png", "blue")
-    assert translations_by_name(tmp_path / "out", inputs) == written
+    written["deep_er_x"] = paint(tmp_path / "out/flat/x_fake.gif", "blue")
+    written["1_same"] = paint(tmp_path / "out/1/same.png", "blue")
+    # Both inputs called so could be meant.
+    written["same"] = paint(tmp_path / "out/same.png", "blue")
+    assert outputs_by_partner(named_images(tmp_path / "out")[0], [inputs]) == written
+
+
+def test_a_score_pairs_as_a_sheet_does(tmp_path):
+    """Outputs have their inputs' colours, so that all pairs are equal only if each is of the same picture."""
+    names = {"a.bmp": "a_fake_B.png", "b/c.png": "c_fake.gif", "d/e.png": "d_e.webp", "f/g.png": "f/g.png"}
+    colours = {name: (200, 60 * place, 0) for place, name in enumerate(names)}
+    for name, output in names.items():
+        paint(tmp_path / "in" / name, colours[name])
+        paint(tmp_path / "out" / output, colours[name])
+    paint(tmp_path / "in/without.png", (0, 0, 250))
+    paint(tmp_path / "out/extra.png", (0, 250, 0))
+    told = run(tmp_path / "in", tmp_path / "out", "--output", tmp_path / "sheet.png")
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    for colour in colours.values():
+        rows = np.nonzero((sheet == colour).all(axis=-1))[0]
+        assert (np.ptp(rows) + 1, len(rows)) == (SIDE, 2 * SIDE * SIDE)
+    assert "out lacks 1 of 5 inputs: without.png" in told and "left out: extra.png" in told
+    options = ["--real", tmp_path / "in", "--truth", tmp_path / "in", "--json", tmp_path / "score.json"]
+    words = ["score", str(tmp_path / "out"), *map(str, options)]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    score = json.loads((tmp_path / "score.json").read_text())
+    (row,) = [row for row in score["metrics"] if row["name"] == "psnr_to_truth"]
+    assert row["value"] == MOST_DECIBELS
+    assert "outputs: 1 of 5 are not in truth and are left out (extra)" in score["notes"]
+    assert "truth: 1 of 5 have no output and are left out (without)" in score["notes"]
 
 
 def test_labels_tell_folders_apart(tmp_path):
@@ -148,14 +179,17 @@ def test_the_command_offers_all_features():
     ("arguments", "told"),
     [
         (("in", "gone"), "gone: there is no such folder"),
-        (("empty", "cut"), "empty: no images in it; files ending in .png"),
+        (("empty", "cut"), "empty: no images here; files ending in .png"),
         (("in", "cut", "strange"), "strange and in have no names in common; a translation is named like its input, "),
         (("in", "cut", "--output", "cut/sheet.png"), "--output cut/sheet.png is inside cut, among the images to show"),
         (("in", "cut", "--output", "sheet.jpg"), "--output sheet.jpg: the sheet is a PNG; name a file ending in .png"),
         (("in", "cut", "cut/../cut"), "a folder is named twice: cut, cut/../cut"),
         (("in", "cut", "gcl", "--labels", "CUT"), "--labels CUT: one label is needed for each of the 2 folders"),
         (("in", "cut", "gcl", "--labels", "A,A"), "--labels A,A: one label is needed for each of the 2 folders"),
-        (("in", "twice"), "twice/a.png and twice/old/a_fake.jpg both belong to the name a; remove one of them"),
+        (
+            ("in", "twice"),
+            "twice/a.png and twice/old/a_fake.jpg are both outputs for a; leave one of them out, or name",
+        ),
         (("in", "damaged"), "damaged/a.png: cannot be decoded: "),
     ],
 )

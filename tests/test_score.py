@@ -243,7 +243,10 @@ def test_outputs_with_and_without_another_tool_s_suffix_are_not_mixed_up(scored,
     note = "outputs: 1 of 3 end in _fake_B or _fake; the others are measured too"
     assert note in scored("both", "--real", "both")[0]["notes"]
     told = failure("score", "both", "--real", "both", "--input", str(write_noise(tmp_path / "inputs", 2, seed=1)))
-    assert told == "error: both/000.png and both/000_fake_B.png are both outputs for 000; leave one of them out"
+    assert told == (
+        "error: both/000.png and both/000_fake_B.png are both outputs for 000; leave one of them out, or name the "
+        "folder that holds only one"
+    )
 
 
 def test_one_picture_is_no_set_but_is_a_pair(scored, failure, tmp_path):

@@ -40,7 +40,9 @@ def scored_rows(measured: Sequence[tuple[Metric, Context]]) -> Iterator[Row]:
         measurement = metric.measure(context, context.translated)
         scope = context.features.scope if metric.on else None
         name = metric.name_on(context.features)
-        result = Result(metric, name, measurement, *_yardsticks(metric, context), scope, misleads=None)
+        result = Result(
+            metric, name, measurement, *_yardsticks(metric, context), other=None, scope=scope, misleads=None
+        )
         interval = _interval(measurement, context)
         yield {**result.row, "interval": interval and [rounded(bound) for bound in interval]}
 

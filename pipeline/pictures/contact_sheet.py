@@ -1,6 +1,6 @@
 """A contact sheet: inputs and what several models made of them, side by side in one picture."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,17 +9,22 @@ import numpy as np
 from gcl.errors import UserError
 from gcl.images.decoding import read_rgb, save_png
 from gcl.images.file_lists import readable, some
+from gcl.scoring.named_images import Images, named_images
+from gcl.scoring.pairing import outputs_by_partner
 from pipeline.console import announce, progress_bar
 from pipeline.pictures.captions import distances_to_input
 from pipeline.pictures.drawing import Cell, draw_sheet, empty_frame, thumbnail
-from pipeline.pictures.pairing import images_by_name, translations_by_name
 
 
 class Column(NamedTuple):
-    """What one model made: the label of its column, and its images by the names of their inputs."""
+    """What one model made: the label of its column, its images by the names of their inputs, and notes on the folder.
+
+    Images that belong to no input are among them under their own names.
+    """
 
     label: str
-    images: Mapping[str, Path]
+    images: Images
+    notes: list[str]
 
 
 def contact_sheet(
@@ -34,10 +39,8 @@ def contact_sheet(
     """
     _check_target(target, [source, *folders])
     labels = folder_labels(folders) if labels is None else _checked_labels(labels, folders)
-    inputs = images_by_name(source)
-    columns = [
-        Column(label, _translations(folder, source, inputs)) for label, folder in zip(labels, folders, strict=True)
-    ]
+    inputs, passed_over = named_images(source)
+    columns = [_column(label, folder, source, inputs) for label, folder in zip(labels, folders, strict=True)]
     names = _spread([name for name in inputs if any(name in column.images for column in columns)], count)
     captions = [{} if features is None else _captions(inputs, column, names, features) for column in columns]
     rows = []
@@ -52,10 +55,8 @@ def contact_sheet(
     target.parent.mkdir(parents=True, exist_ok=True)
     save_png(draw_sheet(["input", *labels], rows), target)
     announce(f"drew {len(names)} of {len(inputs)} inputs: {target}")
-    for column in columns:
-        missing = [readable(path.relative_to(source)) for name, path in inputs.items() if name not in column.images]
-        if missing:
-            announce(f"note: {column.label} lacks {len(missing)} of {len(inputs)} inputs: {some(missing)}")
+    for note in [*(f"input: {note}" for note in passed_over), *(note for column in columns for note in column.notes)]:
+        announce(f"note: {note}")
 
 
 def _check_target(target: Path, folders: Iterable[Path]) -> None:
@@ -90,14 +91,22 @@ def _checked_labels(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[
     return labels
 
 
-def _translations(folder: Path, source: Path, inputs: Mapping[str, Path]) -> dict[str, Path]:
-    found = translations_by_name(folder, inputs)
-    if not found:
+def _column(label: str, folder: Path, source: Path, inputs: Images) -> Column:
+    found, passed_over = named_images(folder)
+    images = outputs_by_partner(found, [inputs])
+    missing = [readable(path.relative_to(source)) for name, path in inputs.items() if name not in images]
+    extra = [readable(path.relative_to(folder)) for name, path in images.items() if name not in inputs]
+    if len(missing) == len(inputs):
         raise UserError(
             f"{folder} and {source} have no names in common; a translation is named like its input, such as "
             f"{next(iter(inputs))}.png"
         )
-    return found
+    notes = [f"{label}: {note}" for note in passed_over]
+    if missing:
+        notes.append(f"{label} lacks {len(missing)} of {len(inputs)} inputs: {some(missing)}")
+    if extra:
+        notes.append(f"{label}: {len(extra)} of {len(images)} belong to no input and are left out: {some(extra)}")
+    return Column(label, images, notes)
 
 
 def _spread(names: Sequence[str], count: int) -> list[str]:
@@ -106,6 +115,6 @@ def _spread(names: Sequence[str], count: int) -> list[str]:
     return [names[place] for place in places]
 
 
-def _captions(inputs: Mapping[str, Path], column: Column, names: Sequence[str], features: str) -> dict[str, list[str]]:
+def _captions(inputs: Images, column: Column, names: Sequence[str], features: str) -> dict[str, list[str]]:
     pairs = {name: (column.images[name], inputs[name]) for name in names if name in column.images}
     return distances_to_input(pairs, features)
