@@ -66,6 +66,8 @@ class DataConfig(Section):
             raise ValueError("data.source is folder: set data.path to the folder that holds trainA and trainB")
         if self.source == "scenes" and self.image_size is None:
             raise ValueError("data.source is scenes: set data.image_size to the size in pixels to draw them at")
+        if self.scenes_validation == 1:
+            raise ValueError("data.scenes_validation = 1: KID takes at least 2 images; 0 goes without validation")
         return self
 
 

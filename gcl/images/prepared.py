@@ -28,7 +28,7 @@ class Prepared:
         return read_manifest(self.folder)
 
     def split(self, name: str) -> Path:
-        """The folder of trainA, trainB, testA or testB."""
+        """The folder of trainA, trainB, testA, testB, validationA or validationB."""
         return self.folder / name
 
     def images(self, split: str) -> list[Path]:

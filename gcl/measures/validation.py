@@ -36,8 +36,10 @@ class Validation:
         self._real = _evenly(prepared.images("trainB"), len(self.inputs))
         self._perceptual = features.perceptual(config)
         self._perceptual.network.to(device)
+        reference = _evenly(prepared.images("validationB"), count)
+        self.counts = {"A": len(self.inputs), "B": len(reference)}
         self._reference = KernelReference(
-            _evenly(prepared.images("validationB"), count),
+            reference,
             features.pooled(config),
             config.batch_size,
             config.seed,
@@ -66,9 +68,9 @@ class Validation:
 
     @torch.no_grad()
     @torch.random.fork_rng(devices=[])
-    def real(self) -> float:
-        """KID of training images of B, as many as there are inputs, evenly spread over all of them."""
-        return self._reference.kernel_distance(self._real)
+    def real(self) -> dict[str, float]:
+        """KID of training images of B, as many as there are inputs and evenly spread; empty if there is only one."""
+        return {self.kid: self._reference.kernel_distance(self._real)} if len(self._real) > 1 else {}
 
     def _pair_distances(self, image: Path, source: Path) -> dict[str, float]:
         """The distances of one translation to its input and to its truth."""

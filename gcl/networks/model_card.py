@@ -5,11 +5,19 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gcl.config import Checkpoint
 
-def model_card(description: Mapping[str, Any], tested: Iterable[Mapping[str, Any]] = ()) -> str:
+
+def model_card(
+    description: Mapping[str, Any],
+    tested: Iterable[Mapping[str, Any]] = (),
+    checkpoint: Checkpoint = "last",
+    alone: bool = False,
+) -> str:
     """The card, in Markdown, of the model with this ``description``, the contents of its model.json.
 
-    ``tested`` are the rows of evaluation.json if the model's translations of the test images have been measured.
+    ``tested`` are the rows of evaluation.json if translations of the test images by this ``checkpoint`` have been
+    measured. If it is ``alone`` in the folder, the card says so.
     """
     environment = Environment(
         loader=PackageLoader("gcl.networks"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -17,8 +25,9 @@ def model_card(description: Mapping[str, Any], tested: Iterable[Mapping[str, Any
     environment.filters |= {"code": _code, "number": _number}
     known = {key: description.get(key) for key in ("method", "data", "train", "checkpoints", "validation", "versions")}
     known |= {key: description.get(key) for key in ("generator", "origin", "start_from", "data_sha256")}
-    template = environment.get_template("model_card.md.j2")
-    return template.render(**known, tested=list(tested), lineage=list(_generations(description))).rstrip() + "\n"
+    known |= {"tested": list(tested), "checkpoint": checkpoint, "alone": alone}
+    card = environment.get_template("model_card.md.j2").render(**known, lineage=list(_generations(description)))
+    return card.rstrip() + "\n"
 
 
 def _generations(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -73,8 +73,8 @@ def load_generator(folder: Path | str, checkpoint: Checkpoint = "last") -> Gener
     path = folder / GENERATORS[checkpoint]
     if checkpoint == "best" and not path.is_file():
         raise UserError(
-            f"{folder}: this model has no best checkpoint, because it was trained without validation images; "
-            "use its last one, or train with data.validation_share or data.scenes_validation above 0"
+            f"{folder}: this model has no best checkpoint; use its last one. A training keeps a best one if it has "
+            "validation images: data.validation_share or data.scenes_validation above 0"
         )
     load_weights(generator, path)
     return generator.eval()

@@ -62,7 +62,9 @@ def _record(trainer: Trainer, step: int, pairs: UnpairedImages, config: TrainCon
         _check_finite(step, names, losses, pairs, config)
     if step % config.log_every and step != config.steps:
         return Record(step, losses=None)
-    trainer.window.clear()
+    # The window of a training that ends in its middle is kept, for one that goes on from there with more steps.
+    if step % config.log_every == 0:
+        trainer.window.clear()
     means = dict(zip(names, losses.mean(dim=0).tolist(), strict=True))
     return Record(step, means, saturated=means["discriminator"] < trainer.gan.saturated)
 

@@ -111,7 +111,8 @@ class Trainer:
         device = self.fabric.device
         self.window = [{name: loss.to(device) for name, loss in losses.items()} for losses in state["window"]]
         torch.set_rng_state(state["random"]["cpu"])
-        if device.type == "cuda":
+        # A state that was saved on another device has none.
+        if device.type == "cuda" and state["random"]["cuda"] is not None:
             torch.cuda.set_rng_state(state["random"]["cuda"], device)
 
     def _cuda_random_state(self) -> Tensor | None:

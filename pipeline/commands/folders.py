@@ -11,6 +11,7 @@ MODEL = Path("data/model")
 RUN = Path("data/run.json")
 UNFINISHED = Path("data/unfinished")
 TRANSLATED = Path("data/translated")
+TRANSLATED_OTHER = Path("data/translated_other")
 VARIANTS = Path("data/variants")
 ABLATIONS = Path("data/ablations")
 REPORTS = Path("reports")
@@ -47,6 +48,11 @@ def evaluation_run_file(
         "training, --run-name NAME to a new one"
     )
     return None
+
+
+def other_translated(*pairs: tuple[Path, Path]) -> Path | None:
+    """The folder of the translations by the other checkpoint, if all ``pairs`` are a folder and the stage's own."""
+    return TRANSLATED_OTHER if _own(*pairs) else None
 
 
 def _check_reports(reports: Path, options: str, *pairs: tuple[Path, Path]) -> None:

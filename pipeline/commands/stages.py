@@ -21,6 +21,7 @@ from pipeline.commands.folders import (
     UNFINISHED,
     VARIANTS,
     evaluation_run_file,
+    other_translated,
     training_run_file,
 )
 from pipeline.commands.options import (
@@ -98,18 +99,20 @@ def translate(
     checkpoint: Annotated[
         CheckpointName | None,
         typer.Option(
-            help="Which of the model's checkpoints.", show_default="translate.checkpoint in params.yaml, or last"
+            help="Which of the model's checkpoints.", show_default="last; of data/model, translate.checkpoint"
         ),
     ] = None,
-    other: Annotated[
-        Path | None, typer.Option(help="Folder for the translations by the other checkpoint, if there is one.")
-    ] = None,
 ):
-    """Translate images of any size in the model's precision; without a params.yaml, on the best device available."""
+    """Translate images of any size in the model's precision; without a params.yaml, on the best device available.
+
+    The stage also translates its test images by the other checkpoint.
+    """
     in_project = params_file.is_file() or params_file != PARAMS
     params = params_in(params_file) if in_project else None
     accelerator = params.train.accelerator if params else "auto"
-    chosen = checkpoint.value if checkpoint else params.translate.checkpoint if params else "last"
+    of_project = params.translate.checkpoint if params and model == MODEL else "last"
+    chosen = checkpoint.value if checkpoint else of_project
+    other = other_translated((model, MODEL), (source, PREPARED / "testA"), (target, TRANSLATED))
     from pipeline.stages.translate import translate, translate_other
 
     stop_cleanly()
@@ -132,9 +135,6 @@ def evaluate(
         ),
     ] = None,
     run_name: Annotated[str | None, typer.Option(help="Log to a new MLflow run of this name instead.")] = None,
-    other: Annotated[
-        Path | None, typer.Option(help="Translations by the other checkpoint: what `gcl translate --other` wrote.")
-    ] = None,
 ):
     """Measure FID, KID, LPIPS, structure and, if the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
     params = params_in(params_file)
@@ -145,6 +145,7 @@ def evaluate(
     stop_cleanly()
     log_to = evaluation_run_file(run_file, run_name, prepared, translated, reports)
     with only_writer(reports / "evaluation.json"):
+        other = other_translated((prepared, PREPARED), (translated, TRANSLATED), (reports, REPORTS))
         run = RunFolder(MODEL, translated, reports, log_to, other=other)
         run_evaluation(params, Prepared(prepared), run, run_name)
 

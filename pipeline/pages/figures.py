@@ -92,7 +92,7 @@ def draw_validation(
             axes.scatter(
                 row["step"], row[name], s=60 + 90 * place, facecolors="none", edgecolors=f"C{place + 1}", label=label
             )
-        known = {label: values[name] for label, values in yardsticks.items() if name in values}
+        known = {label: values[name] for label, values in yardsticks.items() if values.get(name) is not None}
         for label, value in known.items():
             axes.axhline(value, color="gray", linewidth=0.8, linestyle=YARDSTICK_LINES[label], label=label)
         axes.set_title(name, fontsize=9)

@@ -6,8 +6,11 @@ Its states are kept outside DVC's outputs, which DVC deletes before it runs a st
 import hashlib
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from gcl.files import write_json
 from gcl.training.states import State, newest_state, save_state
@@ -29,9 +32,12 @@ class Unfinished:
     is lost when it is killed, so its ``folder`` is in the original repository. Its name then has a fingerprint of
     ``made_from`` and of the code, because clones may hold any version of it: several experiments can be trained at
     once, and one that is queued again resumes.
+
+    An ``extensible`` training keeps, when it is finished, its state at the end of the full learning rate, from which
+    one with more steps goes on. In clones none does, because they run only once.
     """
 
-    def __init__(self, folder: Path, made_from: dict[str, Any]):
+    def __init__(self, folder: Path, made_from: dict[str, Any], extensible: bool = True):
         self._made_from = {"format": FORMAT, **flatten(made_from)}
         self.in_clone = repository_root() != Path.cwd()
         if self.in_clone:
@@ -39,7 +45,9 @@ class Unfinished:
         self.folder, self.samples = folder, folder / "samples"
         self.continues = False
         """Whether :meth:`find` found the state of a finished training rather than that of this one."""
-        self._constant = folder.with_name(f"{folder.name}.constant")
+        self._extensible = extensible and not self.in_clone
+        self._code = code_digest("train") if self._extensible else None
+        self._constant, self._kept = self.folder / "constant", folder.with_name(f"{folder.name}.constant")
         self._finished = folder.with_name(f"{folder.name}.finished.json")
 
     def find(self, restart: bool) -> State | None:
@@ -66,20 +74,20 @@ class Unfinished:
 
     def _continued(self) -> State | None:
         """The state from which a finished training goes on with more steps; if there is none, says so."""
-        before = self._before()
-        if before is None:
+        finished = self._with_fewer_steps()
+        if finished is None:
             return None
-        found, steps = newest_state(self._constant), self._made_from[STEPS]
-        told = f"a training with these settings finished after {before} steps"
+        found, steps = newest_state(self._kept), self._made_from[STEPS]
+        told = f"a training with these settings finished after {finished['step']} steps"
         if found is None or not self._differs_in_schedule(found.contents["made_from"]):
-            reason = f"the learning rate of every step depends on {STEPS}"
-        elif found.contents["code"] != code_digest("train"):
-            reason = "the code of the training has changed"
+            reason = f"the learning rate of every step depends on {STEPS}, and no state before it fell is kept"
+        elif found.contents["conditions"] != self._conditions():
+            reason = "it had other code, libraries or devices"
         elif found.step > constant_steps(steps, self._made_from[SHARE]):
             reason = f"its learning rate was constant until step {found.step}, which {SHARE} leaves no room for"
         else:
             announce(f"{told}; going on from step {found.step}, until which the learning rate is the same")
-            shutil.copytree(self._constant / "samples", self.samples, dirs_exist_ok=True)
+            shutil.copytree(self._kept / "samples", self.samples, dirs_exist_ok=True)
             self.continues = True
             return found
         announce(f"{told}; {steps} steps start at step 0, since {reason}")
@@ -90,18 +98,30 @@ class Unfinished:
         save_state(self.folder, step, {"made_from": self._made_from, **contents})
 
     def save_constant(self, step: int, contents: dict[str, Any]) -> None:
-        """Saves the state at the end of the full learning rate, which is kept when the training is finished."""
-        if not self.in_clone:
+        """Saves the state at the end of the full learning rate."""
+        if self._extensible:
             shutil.rmtree(self._constant, ignore_errors=True)
             shutil.copytree(self.samples, self._constant / "samples")
-            made_from = {"made_from": self._made_from, "code": code_digest("train")}
-            save_state(self._constant, step, made_from | contents)
+            own = {"made_from": self._made_from, "conditions": self._conditions()}
+            save_state(self._constant, step, own | contents)
 
-    def finish(self) -> None:
-        """Removes the states, and keeps what the training was made from, unless in a clone, which runs only once."""
-        if not self.in_clone:
-            write_json(self._finished, self._made_from)
+    def finish(self, step: int) -> None:
+        """Removes the states after the last ``step``; of an extensible training, one is kept."""
+        if self._extensible:
+            if self._constant.exists():
+                shutil.rmtree(self._kept, ignore_errors=True)
+                self._constant.rename(self._kept)
+            write_json(self._finished, {"step": step, "made_from": self._made_from})
         self._remove()
+
+    def _conditions(self) -> dict[str, Any]:
+        """What the bits of a training depend on beside its settings."""
+        return {
+            "code": self._code,
+            "torch": version("torch"),
+            "threads": torch.get_num_threads(),
+            "cuda": torch.cuda.is_available(),
+        }
 
     def _fingerprint(self) -> str:
         made_from = json.dumps([self._made_from, code_digest("train")], sort_keys=True, default=str)
@@ -110,13 +130,14 @@ class Unfinished:
     def _remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _before(self) -> int | None:
-        """The steps of the last finished training, if it had fewer of them and differs in nothing but the schedule."""
-        if not self._finished.is_file():
+    def _with_fewer_steps(self) -> dict[str, Any] | None:
+        """The last finished training, if it was to have fewer steps and differs in nothing but the schedule."""
+        if not self._extensible or not self._finished.is_file():
             return None
-        before = json.loads(self._finished.read_text(encoding="utf-8"))
-        more = self._made_from[STEPS] > before[STEPS]
-        return before[STEPS] if more and self._differs_in_schedule(before) else None
+        finished = json.loads(self._finished.read_text(encoding="utf-8"))
+        before = finished.get("made_from", {})
+        more = before.get(STEPS, self._made_from[STEPS]) < self._made_from[STEPS]
+        return finished if more and self._differs_in_schedule(before) else None
 
     def _differs_in_schedule(self, before: dict[str, Any]) -> bool:
         """Whether nothing but the number of steps and the share of constant ones differs."""

@@ -144,6 +144,11 @@ class RunFolder:
         return self._existing(self.translated / f"{stem}.png", "gcl translate")
 
     @property
+    def translates_itself(self) -> bool:
+        """Whether it is known that ``model`` made the translations: a variant's, or the main stages' own."""
+        return (self.variant is not None or self.other is not None) and (self.model / "model.json").is_file()
+
+    @property
     def other_translated(self) -> Path | None:
         """The folder of the translations by the other checkpoint; None if there are none."""
         return self.other if self.other is not None and any(self.other.glob("*.png")) else None

@@ -13,12 +13,14 @@ from gcl.errors import UserError
 from gcl.files import replaced_folder
 from gcl.images.prepared import Prepared
 from gcl.locks import only_writer
+from gcl.training.start_from import Start
 from pipeline.console import announce
 from pipeline.running.code_that_counts import code_digest
 from pipeline.running.run_folder import RunFolder, seed_folder
 from pipeline.stages.evaluate import run_evaluation
 from pipeline.stages.train import run_training
 from pipeline.stages.translate import translate
+from pipeline.tracking.start import start_of
 from pipeline.variant_params import seeds_of, variant_of, with_seed
 
 FINGERPRINT = "fingerprint"
@@ -52,7 +54,8 @@ def run_ablation(
 def _run(
     fabric: Fabric, params: Params, name: str, prepared: Prepared, target: Path, unfinished: Path, restart: bool
 ) -> None:
-    made_from = _fingerprint(params, prepared.manifest.sha256)
+    start = start_of(params, target / "model")
+    made_from = _fingerprint(params, prepared.manifest.sha256, start)
     if _finished(target, made_from):
         announce(f"{name}, seed {params.train.seed}: finished before")
         return
@@ -71,6 +74,9 @@ def _finished(folder: Path, made_from: str) -> bool:
     return file.is_file() and file.read_text(encoding="utf-8").strip() == made_from
 
 
-def _fingerprint(params: Params, data: str) -> str:
-    """The SHA-256 of everything that determines a seed's results: parameters, data and the stage's code."""
-    return hashlib.sha256(json.dumps([read_by_training(params), data, code_digest("ablate")]).encode()).hexdigest()
+def _fingerprint(params: Params, data: str, start: Start | None) -> str:
+    """The SHA-256 of everything that determines a seed's results: parameters, data, the stage's code, and the model
+    that the training starts from."""
+    weights = None if start is None else start.lineage["generator_sha256"]
+    made_from = [read_by_training(params), data, code_digest("ablate"), weights]
+    return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gcl.config import MAIN, OTHER, Params
+from gcl.config import MAIN, OTHER, Checkpoint, Params
 from gcl.images.prepared import Prepared
 from gcl.measures.evaluation import evaluate, per_image
 from gcl.measures.evaluation_rows import SIDES, YARDSTICKS, Row, yardsticks
@@ -18,6 +18,7 @@ from pipeline.console import announce
 from pipeline.params import flatten
 from pipeline.running.devices import one_device
 from pipeline.running.run_folder import RunFolder
+from pipeline.tracking.handing_over import hand_over
 from pipeline.tracking.run import TrackedRun, run_identity, tracked
 
 
@@ -34,13 +35,15 @@ def run_evaluation(params: Params, prepared: Prepared, run: RunFolder, run_name:
     files = run.write_evaluation(metrics, beside, rows, per_image(results))
     if run.run_file is not None or run_name is not None:
         with _tracked(run_identity(params, prepared.manifest, run.variant or MAIN), run, run_name) as mlflow_run:
-            mlflow_run.set_tags({"evaluate.features": params.evaluate.features, "verdict": verdict.word})
+            mlflow_run.set_tags({**_measured_with(params), "verdict": verdict.word})
             logged = metrics | flatten(beside | _other_checkpoint(params, rows))
-            mlflow_run.log_metrics(logged, params.train.steps if run_name is None else 0)
+            mlflow_run.log_metrics(logged, _step(params, run) if run_name is None else 0)
             for file in files:
                 mlflow_run.log_file(file, "evaluation")
-            if run_name is None:
-                _log_card(mlflow_run, run.model, rows)
+            if run_name is None and run.translates_itself:
+                _log_card(mlflow_run, run.model, params.translate.checkpoint, rows)
+                if run.variant is None:
+                    hand_over(mlflow_run, run.model, params.translate.checkpoint, rows)
     for row in rows:
         announce(_line(row))
     for warning in prepared.manifest.warnings:
@@ -56,13 +59,27 @@ def _tracked(identity: dict[str, Any], run: RunFolder, name: str | None) -> Abst
     return tracked({**identity, "name": name, "tags": tags})
 
 
-def _log_card(mlflow_run: TrackedRun, model: Path, rows: Sequence[Row]) -> None:
-    """Replaces the model card in the MLflow run by one with these metrics, if the run's ``model`` is there."""
-    if (model / "model.json").is_file():
-        with TemporaryDirectory() as folder:
-            card = Path(folder) / "README.md"
-            card.write_text(model_card(read_description(model), rows), encoding="utf-8")
-            mlflow_run.log_file(card, "model")
+def _step(params: Params, run: RunFolder) -> int:
+    """The step of the checkpoint that translated, as far as it is known."""
+    if not run.translates_itself:
+        return params.train.steps
+    checkpoints = read_description(run.model).get("checkpoints", {})
+    return checkpoints.get(params.translate.checkpoint, {}).get("step", params.train.steps)
+
+
+def _measured_with(params: Params) -> dict[str, str]:
+    """Tags with the parameters that an evaluation may have changed since the training logged its own."""
+    names = ("features", "batch_size", "seed")
+    tags = {f"evaluate.{name}": str(getattr(params.evaluate, name)) for name in names}
+    return tags | {"translate.checkpoint": params.translate.checkpoint}
+
+
+def _log_card(mlflow_run: TrackedRun, model: Path, checkpoint: Checkpoint, rows: Sequence[Row]) -> None:
+    """Replaces the model card in the MLflow run by one with these metrics."""
+    with TemporaryDirectory() as folder:
+        card = Path(folder) / "README.md"
+        card.write_text(model_card(read_description(model), rows, checkpoint), encoding="utf-8")
+        mlflow_run.log_file(card, "model")
 
 
 def _other_checkpoint(params: Params, rows: Sequence[Row]) -> dict[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Stage 1: the chosen source -> data/prepared/{trainA,trainB,testA,testB} and a manifest."""
+"""Stage 1: the chosen source -> data/prepared/{trainA,trainB,testA,testB,validationA,validationB} and a manifest."""
 
 import shutil
 from dataclasses import replace
@@ -11,7 +11,7 @@ from gcl.config import DataConfig
 from gcl.errors import UserError
 from gcl.files import replaced_folder
 from gcl.images.decoding import BadImageError, save_png
-from gcl.images.manifest import VALIDATION, Entry, Manifest, describe
+from gcl.images.manifest import VALIDATION, Entry, Manifest, describe, uneven_sizes
 from gcl.images.prepared import Prepared
 from gcl.parallel import in_parallel
 from gcl.sources.archives import unpack
@@ -121,9 +121,13 @@ def _turned(manifest: Manifest, prepared: Prepared) -> Manifest:
             old.rename(new)
     shutil.rmtree(prepared.mask_folder, ignore_errors=True)
     note = "data.direction is BtoA: A here is what the source calls B; other notes and warnings use the source's names"
+    splits = {f"{split[:-1]}{TURNED[split[-1]]}": entries for split, entries in manifest.splits.items()}
+    # Which images FID and KID compare depends on the direction, and this warning with it.
+    before = uneven_sizes(manifest.splits)
     return replace(
         manifest,
-        splits={f"{split[:-1]}{TURNED[split[-1]]}": entries for split, entries in manifest.splits.items()},
+        splits=splits,
+        warnings=[warning for warning in manifest.warnings if warning not in before] + uneven_sizes(splits),
         masks=False,
         direction="BtoA",
         notes=[note, *manifest.notes],

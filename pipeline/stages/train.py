@@ -19,7 +19,7 @@ from gcl.locks import only_writer
 from gcl.measures.rounding import shown
 from gcl.measures.validation import Validation
 from gcl.training.loop import Record
-from gcl.training.start_from import Start, read_start
+from gcl.training.start_from import Start
 from gcl.training.states import State
 from gcl.training.trainer import Trainer, constant_steps
 from gcl.training.validations import Validations
@@ -31,9 +31,8 @@ from pipeline.running.run_folder import PREFIX, RunFolder, SavedRun
 from pipeline.running.sample_grids import Samples, sample_grid, sample_images
 from pipeline.running.stopping import stopping_between_steps
 from pipeline.running.trained_model import made_from, save_model
-from pipeline.tracking.handing_over import hand_over
-from pipeline.tracking.models import model_folder
 from pipeline.tracking.run import TrackedRun, run_identity, tracked
+from pipeline.tracking.start import start_of
 
 
 def run_training(
@@ -47,8 +46,14 @@ def run_training(
     manifest = prepared.manifest
     _check_crop(manifest, params.train.crop_size)
     _check_validation(params, manifest)
-    start = _start(params, run.model)
-    saved = Unfinished(unfinished, made_from(params, manifest, fabric.world_size, start))
+    start = start_of(params, run.model)
+    if start is not None:
+        _announce_start(start)
+    # Nobody looks at the curves of a variant, so it is validated only if that decides something.
+    validated = manifest.validates and (run.variant is None or any(_validation_decides(params).values()))
+    saved = Unfinished(
+        unfinished, made_from(params, manifest, fabric.world_size, start, validated), extensible=run.variant is None
+    )
     # Experiments in clones may share a training: the same variant, while other settings differ.
     with only_writer(run.curves_file, run.run_file), only_writer(saved.folder, wait=saved.in_clone):
         # The folder is created first, so that a missing permission is found now and not after the training.
@@ -58,18 +63,17 @@ def run_training(
             trained = (0, None) if state is None else (state.step, state.contents["trainer"])
             trainer, records = begin_training(fabric, params, prepared, *trained, start)
             with tracked(run_identity(params, manifest, run.variant or MAIN), known) as mlflow_run:
-                mlflow_run.log_params(read_by_training(params))
-                if saved.continues:
-                    mlflow_run.set_tags({"continues": state.contents["run"]["key"]})
-                training = _Training(trainer, params, prepared, run, mlflow_run, saved, state)
+                # A resumed run has them, and MLflow refuses others, such as another translate.checkpoint.
+                if known is None:
+                    mlflow_run.log_params(read_by_training(params))
+                    mlflow_run.set_tags(_lineage(start, state))
+                training = _Training(trainer, params, prepared, run, mlflow_run, saved, state, validated)
                 training.run(records)
                 save_model(folder, trainer, params, manifest, training.step, training.validations, start)
-                _log_results(mlflow_run, training, start, folder)
-                if run.variant is None:
-                    hand_over(mlflow_run, folder, params.translate.checkpoint)
+                training.log_results(folder)
                 run.save(mlflow_run.saved, training.seconds)
-        saved.finish()
-    _announce_results(training, run.model)
+        saved.finish(training.step)
+    training.announce_results()
 
 
 class _Training:
@@ -77,8 +81,7 @@ class _Training:
 
     Attributes:
         step: the last step so far.
-        seconds: how long it took so far, with earlier calls.
-        validations: its validations; None if the data set has no validation images.
+        validations: its validations; None if it is not validated.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class _Training:
         mlflow_run: TrackedRun,
         unfinished: Unfinished,
         state: State | None,
+        validated: bool,
     ):
         self._trainer, self._config, self._run = trainer, params.train, run
         self._mlflow_run, self._unfinished = mlflow_run, unfinished
@@ -99,8 +103,7 @@ class _Training:
         self._images = sample_images(prepared, params.train, trainer.fabric.device)
         self._samples = Samples(run.samples, unfinished.samples, self.step)
         self.validations = None
-        # Nobody looks at the curves of a variant, so it is validated only if that decides something.
-        if prepared.manifest.validates and (run.variant is None or any(_validation_decides(params).values())):
+        if validated:
             measures = Validation(params.evaluate, prepared, params.train.validation_images, trainer.fabric.device.type)
             self.validations = Validations(measures, trainer, params.train, contents.get("validations"))
         self._logged = 0
@@ -110,10 +113,13 @@ class _Training:
         elif state is not None:
             by = [] if self.validations is None else [f"{PREFIX}{self.validations.by}"]
             self._logged = max(mlflow_run.last_step(name) for name in ("discriminator", *by))
+        self._ended: float | None = None
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._began
+        """How long the steps took so far, with earlier calls, but without validating."""
+        validating = 0.0 if self.validations is None else self.validations.seconds
+        return self._elapsed() - validating
 
     def run(self, records: Iterator[Record]) -> None:
         """Runs the remaining steps, or fewer if validations stop it or a signal does, which ends the process."""
@@ -122,30 +128,50 @@ class _Training:
         with stopping_between_steps() as stop:
             for record in with_progress(records, self.step, config.steps, images):
                 self.step = record.step
-                self._report(record)
-                hopeless = self.validations is not None and self.validations.hopeless
-                ends = stopped(fabric, config, record.step, hopeless)
-                if record.step % config.sample_every == 0 or record.step == config.steps or ends:
-                    self._draw_samples()
-                if ends:
+                self._write(
+                    record.losses if self.step % config.log_every == 0 else None,
+                    validate=self.step % config.validate_every == 0,
+                    draw=self.step % config.sample_every == 0,
+                )
+                if self.step == constant_steps(config.steps, config.constant_share):
+                    # Before anything that is due only because the training ends here.
+                    self._unfinished.save_constant(self.step, self._state())
+                stops = stopped(fabric, config, self.step, self.validations is not None and self.validations.hopeless)
+                if stops or self.step == config.steps:
+                    self._write_the_end(record.losses)
+                if stops:
                     best = self.validations.best["step"]
                     announce(f"stopped after step {self.step}: no validation since step {best} was better")
-                    return
+                    break
                 self._save_if_due(stop.signal)
                 if stop.signal:
-                    announce(f"stopped after step {record.step}; the same command goes on from there")
+                    announce(f"stopped after step {self.step}; the same command goes on from there")
                     sys.exit(128 + stop.signal)
+        self._ended = self._elapsed()
 
-    def _report(self, record: Record) -> None:
-        """Writes and logs the losses of a step and the metrics of its validation, if it has any."""
-        row = dict(record.losses or {})
-        if self.validations is not None and self.validations.due(record.step):
-            metrics = self.validations.validate(record.step)
-            row |= {f"{PREFIX}{name}": value for name, value in metrics.items()}
-        if row:
-            self._curves.append({"step": record.step, **row})
+    def _write_the_end(self, losses: Mapping[str, float] | None) -> None:
+        """What is due after the last step, unless it was due anyway."""
+        config = self._config
+        self._write(
+            losses if self.step % config.log_every else None,
+            validate=self.step % config.validate_every != 0,
+            draw=self.step % config.sample_every != 0,
+        )
+
+    def _write(self, losses: Mapping[str, float] | None, validate: bool, draw: bool) -> None:
+        """Writes and logs what is due after the step."""
+        values = dict(losses or {})
+        if validate and self.validations is not None:
+            metrics = self.validations.validate(self.step)
+            values |= {f"{PREFIX}{name}": value for name, value in metrics.items()}
+        if values:
+            if not self._curves or self._curves[-1]["step"] != self.step:
+                self._curves.append({"step": self.step})
+            self._curves[-1] |= values
             self._run.write_curves(self._curves)
-            self._log(self._curves[-1])
+            self._log({"step": self.step, **values})
+        if draw:
+            self._draw_samples()
 
     def _log(self, row: Mapping[str, float]) -> None:
         """Logs a row of the curves unless an earlier call did."""
@@ -160,8 +186,6 @@ class _Training:
 
     def _save_if_due(self, signal: int | None) -> None:
         config = self._config
-        if self.step == constant_steps(config.steps, config.constant_share) and self._run.variant is None:
-            self._unfinished.save_constant(self.step, self._state())
         if self.step % config.save_every == 0 or self.step == config.steps or (signal and not self._trainer.diverged):
             self._unfinished.save(self.step, self._state())
 
@@ -169,53 +193,50 @@ class _Training:
         return {
             "run": asdict(self._mlflow_run.saved),
             "curves": self._curves,
-            "seconds": self.seconds,
+            "seconds": self._elapsed(),
             "validations": None if self.validations is None else self.validations.state(),
             "trainer": self._trainer.state(),
         }
 
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began if self._ended is None else self._ended
 
-def _start(params: Params, model: Path) -> Start | None:
-    """The weights that ``train.start_from`` names; UserError if there are none, or if they do not fit."""
-    source = params.train.start_from
-    if source is None:
-        return None
-    with model_folder(source) as folder:
-        if not folder.exists() and folder.resolve() == model.resolve():
-            raise UserError(
-                f"train.start_from = {source}: DVC removes this folder before it trains; name a copy of it, or the "
-                "MLflow run that trained it: runs:/ID"
-            )
-        start = read_start(folder, source, params)
-    announce(f"starting from {source}: {', '.join(start.weights)}")
+    def log_results(self, folder: Path) -> None:
+        """Logs what is known after the last step, and the model in ``folder``."""
+        metrics = {"training_seconds": self.seconds}
+        if self.validations is not None:
+            metrics |= {"validation_seconds": self.validations.seconds, "best_step": self.validations.best["step"]}
+        self._mlflow_run.log_metrics(metrics, self.step)
+        for path in sorted(folder.glob("[!.]*")):
+            self._mlflow_run.log_file(path, "model")
+
+    def announce_results(self) -> None:
+        """Prints how long it took and, if it was validated, which checkpoint is the best."""
+        done = f"trained {self.step} steps in {self._elapsed():.0f} s"
+        if self.validations is None:
+            announce(f"{done}: {self._run.model}")
+            return
+        by, best, last = self.validations.by, self.validations.best, self.validations.last
+        share = 100 * self.validations.seconds / self._elapsed()
+        announce(f"{done}, {share:.1f} % of them for validating: {self._run.model}")
+        announce(
+            f"{by} on the validation images: best {shown(best['metrics'][by])} after step {best['step']}, last "
+            f"{shown(last[by])}, untranslated {shown(self.validations.yardsticks['untranslated'][by])}"
+        )
+
+
+def _announce_start(start: Start) -> None:
+    announce(f"starting from {start.source}: {', '.join(start.weights)}")
     for note in start.lineage["notes"]:
         announce(f"note: {note}")
-    return start
 
 
-def _log_results(mlflow_run: TrackedRun, training: _Training, start: Start | None, folder: Path) -> None:
-    metrics = {"training_seconds": training.seconds}
-    if training.validations is not None:
-        metrics |= {"validation_seconds": training.validations.seconds, "best_step": training.validations.best["step"]}
-    mlflow_run.log_metrics(metrics, training.step)
+def _lineage(start: Start | None, state: State | None) -> dict[str, str]:
+    """Tags with the model that a new training starts from, and the run of the finished training that it goes on."""
+    tags = {} if state is None else {"continues": state.contents["run"]["key"]}
     if start is not None:
-        mlflow_run.set_tags({"start_from": start.lineage["model"]})
-    for path in sorted(folder.glob("[!.]*")):
-        mlflow_run.log_file(path, "model")
-
-
-def _announce_results(training: _Training, model: Path) -> None:
-    validations, seconds = training.validations, training.seconds
-    if validations is None:
-        announce(f"trained {training.step} steps in {seconds:.0f} s: {model}")
-        return
-    share = 100 * validations.seconds / seconds
-    announce(f"trained {training.step} steps in {seconds:.0f} s, {share:.1f} % of them for validating: {model}")
-    announce(
-        f"{validations.by} on the validation images: best {shown(validations.best['metrics'][validations.by])} after "
-        f"step {validations.best['step']}, last {shown(validations.last[validations.by])}, untranslated "
-        f"{shown(validations.yardsticks['untranslated'][validations.by])}"
-    )
+        tags |= {"start_from": start.lineage["model"], "start_from.sha256": start.lineage["generator_sha256"]}
+    return tags
 
 
 def _validation_decides(params: Params) -> dict[str, bool]:
@@ -228,8 +249,12 @@ def _validation_decides(params: Params) -> dict[str, bool]:
 
 def _check_validation(params: Params, manifest: Manifest) -> None:
     """UserError if there are no validation images although something depends on them; otherwise only says so."""
-    if manifest.validates:
+    if manifest.validates and (params.train.best_by != "lpips_to_truth" or manifest.validation_paired):
         return
+    if manifest.validates:
+        raise UserError(
+            "train.best_by = lpips_to_truth: the true translations of the validation images are not known; choose kid"
+        )
     advice = "data.validation_share (of a folder, enough for two images per domain) or data.scenes_validation above 0"
     keys = _validation_decides(params)
     for key in filter(keys.get, keys):

@@ -6,11 +6,13 @@ It is made as a local folder, whose files are then logged like any others: what 
 import base64
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from io import BytesIO
 from modulefinder import ModuleFinder
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import mlflow.pyfunc
 from mlflow.models import ModelSignature
@@ -19,7 +21,8 @@ from PIL import Image
 
 import gcl
 from gcl.config import Checkpoint
-from gcl.networks.model_folder import GENERATORS
+from gcl.networks.model_card import model_card
+from gcl.networks.model_folder import GENERATORS, read_description
 from pipeline.console import announce
 from pipeline.tracking.run import TrackedRun
 from pipeline.tracking.store import first_line
@@ -43,27 +46,31 @@ REQUIREMENTS = ("filelock", "jinja2", "mlflow", "numpy", "pillow", "pydantic", "
 SIGNATURE = ModelSignature(outputs=Schema([ColSpec(AnyType(), "translation")]))
 
 
-def hand_over(run: TrackedRun, model: Path, checkpoint: Checkpoint) -> None:
-    """Logs a checkpoint of the generator in the folder ``model``, ready to be served; any failure is only a warning."""
+def hand_over(run: TrackedRun, model: Path, checkpoint: Checkpoint, tested: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Logs a checkpoint of the generator in the folder ``model``, ready to be served; any failure is only a warning.
+
+    ``tested`` are the rows of evaluation.json of that checkpoint, for the model card.
+    """
     try:
         with TemporaryDirectory() as scratch:
             folder = Path(scratch, NAME)
-            save_pyfunc(model, checkpoint, folder)
+            save_pyfunc(model, checkpoint, tested, folder)
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 run.log_file(path, (NAME / path.relative_to(folder)).parent.as_posix())
-    # Whatever is amiss here, the training is worth more.
+    # Whatever is amiss here, the run is worth more.
     except Exception as error:
         announce(f"warning: the generator was not handed over to MLflow, the run itself goes on: {first_line(error)}")
 
 
-def save_pyfunc(model: Path, checkpoint: Checkpoint, target: Path) -> None:
+def save_pyfunc(model: Path, checkpoint: Checkpoint, tested: Sequence[Mapping[str, Any]], target: Path) -> None:
     """Writes the folder ``target``: a generator of the folder ``model``, with the code and packages that it needs."""
     with TemporaryDirectory() as scratch:
         weights, code = Path(scratch, "weights"), Path(scratch, "gcl")
         weights.mkdir()
         shutil.copyfile(model / GENERATORS[checkpoint], weights / GENERATORS["last"])
-        for name in ("model.json", "README.md"):
-            shutil.copyfile(model / name, weights / name)
+        shutil.copyfile(model / "model.json", weights / "model.json")
+        card = model_card(read_description(model), tested, checkpoint, alone=True)
+        (weights / "README.md").write_text(card, encoding="utf-8")
         for file in _code_of_loader():
             copy = Path(scratch, file.relative_to(ROOT))
             copy.parent.mkdir(parents=True, exist_ok=True)
