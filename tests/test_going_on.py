@@ -36,6 +36,8 @@ def test_a_training_starts_with_all_weights_of_another(project, source, capsys):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours if not name.endswith(("._u", "._v")))
     assert f"starting from {source.model}: generator, discriminator, contrast" in capsys.readouterr().out
     lineage = project.description["start_from"]
+    tags = project.client.get_run(project.run_id).data.tags
+    assert tags["start_from"] == "model" and tags["start_from.sha256"] == lineage["generator_sha256"]
     assert lineage["model"] == "model" and lineage["taken"] == ["contrast", "discriminator", "generator"]
     assert lineage["checkpoints"]["last"]["step"] == 4
     assert str(source.folder) not in (project.model / "model.json").read_text()
@@ -109,12 +111,13 @@ def test_a_start_that_is_not_there_is_named(project, failure, start, told):
 
 
 def test_more_steps_of_constant_rate_equal_one_longer_training_bit_for_bit(project, tmp_path, monkeypatch, capsys):
+    # The first one ends between log lines, validations and grids.
     constant = {"constant_share": 1.0, "save_every": 3}
-    project.train(train=constant | {"steps": 4})
+    project.train(train=constant | {"steps": 5})
     first = project.run_id
     capsys.readouterr()
     project.train(train=constant | {"steps": 8})
-    told = "a training with these settings finished after 4 steps; going on from step 4, until which the learning rate"
+    told = "a training with these settings finished after 5 steps; going on from step 5, until which the learning rate"
     assert told in capsys.readouterr().out
     longer = Project(tmp_path / "longer", monkeypatch).train(train=constant | {"steps": 8})
     ours, theirs = project.results(), longer.results()
@@ -136,14 +139,42 @@ def test_a_training_goes_on_from_the_end_of_its_constant_part(project, tmp_path,
 def test_the_state_of_another_training_is_not_gone_on_from(project, tmp_path, monkeypatch, capsys):
     project.train(train={"steps": 6})
     # One with another setting has passed the end of its constant part when it fails.
-    monkeypatch.setattr("pipeline.stages.train.save_model", None)
-    with pytest.raises(TypeError):
-        project.train(train={"steps": 6}, graph={"hops": 1})
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as failing:
+        failing.setattr("pipeline.stages.train.save_model", None)
+        with pytest.raises(TypeError):
+            project.train(train={"steps": 6}, graph={"hops": 1})
     capsys.readouterr()
     project.train(train={"steps": 8})
-    assert "8 steps start at step 0" in capsys.readouterr().out
+    assert "finished after 6 steps; going on from step 3, until which" in capsys.readouterr().out
     assert project.results() == Project(tmp_path / "other", monkeypatch).train(train={"steps": 8}).results()
+    # One with another setting that finishes takes its place.
+    project.train(train={"steps": 6}, graph={"hops": 1})
+    capsys.readouterr()
+    project.train(train={"steps": 9})
+    assert "going on" not in capsys.readouterr().out
+
+
+def test_a_training_that_stopped_early_has_nothing_to_go_on_from(project, capsys):
+    still = {"generator_lr": 1e-30, "average_decay": 0.0, "stop_after": 1, "validate_every": 2}
+    project.train(train=still | {"steps": 100})
+    project.train(train=still | {"steps": 200})
+    told = "finished after 4 steps; 200 steps start at step 0, since the learning rate of every step depends on train."
+    assert told in capsys.readouterr().out
+
+
+def test_a_resumed_training_keeps_its_mlflow_run_whatever_is_translated(project):
+    """MLflow refuses other values of parameters that a run has."""
+    with pytest.MonkeyPatch.context() as failing:
+        failing.setattr("pipeline.stages.train.save_model", None)
+        with pytest.raises(TypeError):
+            project.train(train={"steps": 6})
+    project.train(train={"steps": 6}, translate={"checkpoint": "best"})
+    project.run("translate")
+    project.run("evaluate")
+    run = project.client.get_run(project.run_id)
+    assert run.info.status == "FINISHED" and "fid_small" in run.data.metrics
+    assert run.data.params["translate.checkpoint"] == "last" and run.data.tags["translate.checkpoint"] == "best"
+    assert not list((project.folder / "mlflow-pending").glob("*"))
 
 
 def test_it_says_why_a_training_must_start_afresh(project, capsys):

@@ -26,7 +26,8 @@ import gcl
 from gcl.errors import UserError
 from gcl.images.pixels import to_pixels, to_signed
 from gcl.networks.inference import translate_file
-from pipeline.tracking.handing_over import LOADER, REQUIREMENTS, hand_over
+from gcl.networks.model_folder import load_generator, save_weights
+from pipeline.tracking.handing_over import LOADER, REQUIREMENTS, hand_over, save_pyfunc
 from pipeline.tracking.run import tracked
 from pipeline.tracking.sync import sync_tracking
 from tests.models import save_model, small_generator
@@ -202,6 +203,16 @@ def test_a_dead_server_gets_it_later(root, image, translated, monkeypatch):
     sync_tracking()
     (found,) = MlflowClient().search_runs(["1"], f"tags.`gcl.key` = '{run.key}'")
     assert np.array_equal(mlflow.pyfunc.load_model(f"runs:/{found.info.run_id}/generator").predict(image), translated)
+
+
+def test_the_best_checkpoint_is_handed_over_as_such(root, tmp_path):
+    best = small_generator()
+    with torch.no_grad():
+        best.model[1].bias += 1.0
+    save_weights(best, root / "model" / "generator_best.safetensors")
+    save_pyfunc(root / "model", "best", [], tmp_path / "best")
+    handed = load_generator(next((tmp_path / "best").rglob("model.json")).parent).state_dict()
+    assert all(torch.equal(weights, handed[name]) for name, weights in best.state_dict().items())
 
 
 def test_a_model_that_cannot_be_handed_over_is_only_a_warning(root, tmp_path, capsys):

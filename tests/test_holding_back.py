@@ -104,6 +104,15 @@ def test_the_other_direction_exchanges_every_split(tmp_path, config, photographs
     assert back.sha256 != there.sha256
 
 
+def test_uneven_sizes_are_told_of_what_is_compared_in_this_direction(tmp_path, config, save_images):
+    for split, size in (("trainA", 40), ("trainB", 64), ("testA", 64), ("testB", 64)):
+        save_images(tmp_path / "photographs" / split, 2, size=(size, size))
+    data = {"source": "folder", "path": str(tmp_path / "photographs"), "image_size": None}
+    assert prepare(config(**data), tmp_path / "there").warnings == []
+    (warning,) = prepare(config(**data, direction="BtoA"), tmp_path / "back").warnings
+    assert "shrunk to 40 pixels, the shorter side of the smallest (trainB/" in warning
+
+
 def test_zebras_become_horses_without_the_zebras_segmenter(tmp_path, config):
     back = prepare(config(scenes_train=2, scenes_test=2, direction="BtoA"), tmp_path / "back")
     assert back.paired and not back.masks and not (tmp_path / "back/masks").exists()

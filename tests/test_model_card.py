@@ -32,7 +32,10 @@ def test_metrics_of_the_test_images_are_added_once_they_are_known(trained):
     trained.run("evaluate")
     rows = [{"name": "fid_small", "value": 1.25, "untranslated": 10, "another": None, "real": 0.5, "images": 4}]
     card = model_card(trained.description, rows)
-    assert "| `fid_small` | 1.25 | 10 | - | 0.5 | 4 |" in card
+    assert "| `fid_small` | 1.25 | 10 | - | 0.5 | 4 |" in card and "| | translated by the last checkpoint |" in card
+    alone = model_card(trained.description, rows, "best", alone=True)
+    assert "`generator.safetensors` is the best checkpoint, which is alone here" in alone
+    assert "| | translated by the best checkpoint |" in alone and "generator_best" not in alone
     client, run_id = trained.client, trained.run_id
     logged = client.download_artifacts(run_id, "model/README.md", str(trained.folder))
     assert "On the test images, which had no part" in open(logged).read()

@@ -73,6 +73,12 @@ def test_every_key_has_a_comment():
             [0, 24],
             ["ablate.variants.cut: cut.layers: this generator has no layer 24; choose from 0 to 23"],
         ),
+        ("data", "scenes_validation", 1, ["data.scenes_validation = 1: KID takes at least 2 images"]),
+        ("data", "validation_share", 1, ["data.validation_share = 1", "less than 1"]),
+        ("data", "direction", "AtoC", ["data.direction = AtoC", "'AtoB' or 'BtoA'"]),
+        ("translate", "checkpoint", "newest", ["translate.checkpoint = newest", "'last' or 'best'"]),
+        ("train", "best_by", "fid", ["train.best_by = fid", "'kid' or 'lpips_to_truth'"]),
+        ("train", "stop_after", 0, ["train.stop_after = 0", "greater than or equal to 1"]),
         ("data", "size", 64, ["data.size: this key is called data.image_size now"]),
     ],
 )

@@ -142,7 +142,7 @@ def test_steps_cannot_be_added_to_a_finished_training_and_that_is_said(tmp_path,
         training = Unfinished(tmp_path / "unfinished/train", made_from)
         assert training.find(restart) is None
         training.save(1, {})
-        training.finish()
+        training.finish(steps)
         assert not training.folder.exists()
         return capsys.readouterr().out
 
@@ -164,7 +164,7 @@ def test_states_of_a_clone_lie_in_the_original_by_settings(tmp_path, monkeypatch
     assert training("one", steps=8).find(restart=False).step == 5
     again = training("third", steps=7)
     assert again.find(restart=False).step == 4
-    again.finish()
+    again.finish(7)
     assert [path.name for path in (tmp_path / "unfinished").iterdir()] == [training("other", steps=8).folder.name]
     assert list((tmp_path / "third").iterdir()) == []
 
