@@ -1,5 +1,6 @@
 """`gcl sweep` on a real DVC repository with a trivial stage, and on a real MLflow store."""
 
+import random
 import shutil
 from io import StringIO
 
@@ -134,6 +135,17 @@ def test_a_working_tree_with_results_of_its_own_is_a_run(project):
     assert "5 runs in 3 settings" in sweep()
     page = (project / "reports/sweep.md").read_text()
     assert cells(page)["5"][0] == "0 (baseline)" and cells(page)["1"][1].endswith("(1 pair)")
+    assert "The code of these runs may differ: `pipeline/stage.py` is" in page
+
+
+def test_results_of_changed_code_replace_those_of_the_same_parameters(project):
+    (project / "pipeline/stage.py").write_text(STAGE.replace('"fid_small": hops', '"fid_small": 5 + hops'))
+    run("dvc repro -q", project)
+    assert "4 runs in 2 settings, 4 left out" in sweep()
+    (here,) = pd.read_csv("reports/sweep.csv").query("name == 'workspace'").to_dict("records")
+    assert (here["graph.hops"], here["seed"]) == (2, 0) and here["fid_small"] == 7 + random.Random(20).random()
+    page = (project / "reports/sweep.md").read_text()
+    assert "| `main` | the same parameters and seed as `workspace`, but other metrics |" in page
     assert "The code of these runs may differ: `pipeline/stage.py` is" in page
 
 
