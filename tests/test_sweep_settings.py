@@ -1,12 +1,16 @@
 """How made-up runs are grouped by setting and paired with the baseline, and which metrics dvc.lock vouches for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
 from gcl.errors import UserError
+from gcl.measures.metrics import STRIPES
 from pipeline.sweeps.differences import paired_difference
 from pipeline.sweeps.dvc_lock import Lock
+from pipeline.sweeps.metric_rows import metric_row
 from pipeline.sweeps.runs import Run, read_by_run
 from pipeline.sweeps.settings import group
 
@@ -89,6 +93,22 @@ def test_settings_are_compared_only_with_the_baseline_of_the_same_origin():
         "graph.hops=2, commit=b": 2.0,
         "graph.hops=2, commit=c": None,
     }
+
+
+@pytest.mark.parametrize(
+    "of_runs, told",
+    [
+        ([{"data__direction": "AtoB"}, {}], STRIPES),  # earlier versions did not have a direction
+        ([{"data__direction": "BtoA"}], None),
+        ([{}, {"data__direction": "BtoA"}], None),
+        ([{}, {"data__source": "folder"}], None),
+    ],
+)
+def test_a_metric_misleads_where_it_does_for_all_runs(of_runs, told):
+    values = {"psnr_to_truth": 9.0, "fid": 1.0}
+    runs = [replace(made(**{"data__source": "scenes", **params}), metrics=values) for params in of_runs]
+    assert metric_row("psnr_to_truth", runs)["misleads"] == told
+    assert metric_row("fid", runs)["misleads"] is None
 
 
 def test_seeds_alone_are_nothing_to_compare():
