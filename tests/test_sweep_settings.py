@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
+from gcl.config import Params
 from gcl.errors import UserError
 from gcl.measures.metrics import STRIPES
 from pipeline.sweeps.differences import paired_difference
 from pipeline.sweeps.dvc_lock import Lock
 from pipeline.sweeps.metric_rows import metric_row
-from pipeline.sweeps.runs import Run, read_by_run
+from pipeline.sweeps.runs import PATHS, Run, read_by_run
 from pipeline.sweeps.settings import group
 
 
@@ -63,6 +64,30 @@ def test_parameters_of_another_method_do_not_tell_runs_apart():
     assert read_by_run({**flat, "method": "gcl"}).keys() == {"method", "graph.hops", "encoder.name"}
     runs = [made(method="cut", cut__weight=1), made(method="gcl", graph__hops=2)]
     assert group(runs, {}, []).varied == ["method"]
+
+
+def test_paths_of_several_machines_are_one_setting():
+    """params.yaml has the path as it is written, and stages that DVC runs log it below the root of the repository."""
+    places = ("data/horses", "/home/me/project/data/horses", "../horses/", "data/zebras")
+    runs = [
+        made(seed, **read_by_run({"data.path": place, "encoder.weights": None, "train.start_from": "a/model"}))
+        for seed, place in enumerate(places)
+    ]
+    sweep = group(runs, {"data.path": "/mnt/horses", "train.start_from": "b/model"}, [])
+    assert labels(sweep) == ["data.path=horses", "data.path=zebras"]
+    assert [[run.seed for run in setting.runs] for setting in sweep.settings] == [[0, 1, 2], [3]]
+    assert sweep.baselines == sweep.settings[:1]
+
+
+def test_every_path_among_the_parameters_is_known():
+    paths = {
+        f"{name}.{key}"
+        for name, section in Params.model_fields.items()
+        if name != "method"
+        for key, schema in section.annotation.model_json_schema()["properties"].items()
+        if "'format': 'path'" in str(schema)
+    }
+    assert paths == set(PATHS)
 
 
 def test_a_baseline_of_another_method_is_found():
