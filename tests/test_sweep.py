@@ -12,6 +12,7 @@ from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.sweeps.dvc_experiments import find_experiments
 from tests.project import run
 from tests.stores import empty_store
 
@@ -136,6 +137,15 @@ def test_a_working_tree_with_results_of_its_own_is_a_run(project):
     page = (project / "reports/sweep.md").read_text()
     assert cells(page)["5"][0] == "0 (baseline)" and cells(page)["1"][1].endswith("(1 pair)")
     assert "The code of these runs may differ: `pipeline/stage.py` is" in page
+
+
+def test_a_commit_with_other_parameters_than_its_metrics_is_left_out_with_the_reason(project):
+    (project / "params.yaml").write_text(PARAMS.replace("hops: 2", "hops: 7"))
+    run("git commit -qam unrun", project)
+    found = find_experiments(all_commits=False)
+    run("git reset -q --hard HEAD~1", project)
+    reason = "by its `dvc.lock`, `evaluate` ran with another value of `graph.hops`"
+    assert found.runs == [] and found.left_out == [("main", reason)]
 
 
 def test_results_of_changed_code_replace_those_of_the_same_parameters(project):

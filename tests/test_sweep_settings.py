@@ -170,21 +170,25 @@ stages:
 
 
 @pytest.mark.parametrize(
-    "old, new, vouches",
+    "old, new, reason",
     [
-        ("", "", True),
-        ("ablate.seeds: 5", "ablate.seeds: 6", True),  # does not lead to the metrics
-        ("hops: 2", "hops: 3", False),
-        ("outs: [{path: data/model, md5: aaaa}]", "outs: [{path: data/model, md5: bbbb}]", False),  # trained again
-        ("  evaluate:", "  evaluate_other:", False),
-        ("stages:", "stages: [", False),
+        ("", "", None),
+        ("ablate.seeds: 5", "ablate.seeds: 6", None),  # does not lead to the metrics
+        ("hops: 2", "hops: 3", "`train` ran with another value of `graph.hops`"),
+        ("model, md5: aaaa}]\n  evaluate", "model, md5: bbbb}]\n  evaluate", "`train` ran again after `evaluate`"),
+        ("  evaluate:", "  evaluate_other:", "`evaluate` has never run"),
+        ("stages:", "stages: [", "damaged"),
     ],
 )
-def test_metrics_count_if_the_lock_has_the_same_parameters_and_models(tmp_path, monkeypatch, old, new, vouches):
+def test_metrics_count_if_the_lock_has_the_same_parameters_and_models(tmp_path, monkeypatch, old, new, reason):
     monkeypatch.chdir(tmp_path)
-    assert not Lock(None).made_metrics_with({})
-    (tmp_path / "dvc.lock").write_text(LOCK.replace(old, new) if old else LOCK)
+    assert "no `dvc.lock`" in Lock(None).why_not_made_with({})
+    changed = LOCK.replace(old, new) if old else LOCK
+    assert (changed == LOCK) == (not old)
+    (tmp_path / "dvc.lock").write_text(changed)
     lock = Lock(None)
-    assert lock.made_metrics_with({"graph.hops": 2, "train.seed": 0, "ablate.seeds": 5}) == vouches
-    if vouches:
-        assert lock.data == "da7a" and lock.code == {"gcl/training": "c0de"}
+    told = lock.why_not_made_with({"graph.hops": 2, "train.seed": 0, "ablate.seeds": 5})
+    if reason is None:
+        assert told is None and lock.data == "da7a" and lock.code == {"gcl/training": "c0de"}
+    else:
+        assert reason in told

@@ -85,8 +85,8 @@ def _measured(entry: Entry, name: str, commit: Entry) -> Run | LeftOut:
     if SEED not in flat:
         return LeftOut(name, f"no `{SEED}`")
     lock = Lock(None if entry["rev"] == "workspace" else entry["rev"])
-    if not lock.made_metrics_with(flat):
-        return LeftOut(name, f"by its dvc.lock, `{METRICS}` was not made with its parameters")
+    if reason := lock.why_not_made_with(flat):
+        return LeftOut(name, reason)
     seed = flat.pop(SEED)
     untranslated = _file(entry, "metrics", YARDSTICKS).get("untranslated", {})
     origin = {"commit": _short(commit)} | ({"data": lock.data[:7]} if lock.data else {})
