@@ -208,8 +208,8 @@ def store(tmp_path, monkeypatch):
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.create_experiment("scenes")
 
-    def log(name, status="FINISHED", data="a" * 64, commit="b" * 40, metrics=None, **params):
-        tags = {"mlflow.runName": name, "data.hash": data, "git.commit": commit}
+    def log(name, status="FINISHED", data="a" * 64, commit="b" * 40, metrics=None, tags=None, **params):
+        tags = {"mlflow.runName": name, "data.hash": data, "git.commit": commit} | (tags or {})
         found = client.create_run(experiment, tags=tags).info.run_id
         logged = [Param(key.replace("__", "."), str(value)) for key, value in params.items()]
         client.log_batch(found, [Metric(key, value, 0, 0) for key, value in (metrics or {}).items()], logged)
@@ -252,6 +252,18 @@ def test_all_runs_other_data_and_other_code(store, tmp_path):
     assert other.endswith("| 0 | 1.5 |")
     (cut,) = [line for line in page.splitlines() if line.startswith("| - | `cut` |")]
     assert cut.endswith("| 0 | 5<br>+4 (1 pair) |")
+
+
+def test_a_later_evaluation_counts_with_its_own_parameters(store, tmp_path):
+    logged = {"evaluate__batch_size": 50, "graph__hops": 3, "translate__checkpoint": "last"}
+    for seed in (0, 1):
+        store("same", tags={"evaluate.batch_size": "50"}, metrics={"fid_small": 1.0}, train__seed=seed, **logged)
+        store("best", tags={"translate.checkpoint": "best"}, metrics={"fid_small": 2.0}, train__seed=seed, **logged)
+    sweep("--mlflow", "params.`graph.hops` = '3'")
+    table = pd.read_csv(tmp_path / "reports/sweep.csv")
+    assert list(table.columns) == ["name", "seed", "translate.checkpoint", "fid_small"]
+    rows = [["best", 0, "best", 2.0], ["best", 1, "best", 2.0], ["same", 0, "last", 1.0], ["same", 1, "last", 1.0]]
+    assert sorted(table.values.tolist()) == rows
 
 
 def test_where_every_setting_is_worse_than_nothing_none_is_compared(store, tmp_path):
