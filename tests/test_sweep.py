@@ -1,5 +1,6 @@
 """`gcl sweep` on a real DVC repository with a trivial stage, and on a real MLflow store."""
 
+import random
 import shutil
 from io import StringIO
 
@@ -11,6 +12,7 @@ from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.sweeps.dvc_experiments import find_experiments
 from tests.project import run
 from tests.stores import empty_store
 
@@ -137,6 +139,26 @@ def test_a_working_tree_with_results_of_its_own_is_a_run(project):
     assert "The code of these runs may differ: `pipeline/stage.py` is" in page
 
 
+def test_a_commit_with_other_parameters_than_its_metrics_is_left_out_with_the_reason(project):
+    (project / "params.yaml").write_text(PARAMS.replace("hops: 2", "hops: 7"))
+    run("git commit -qam unrun", project)
+    found = find_experiments(all_commits=False)
+    run("git reset -q --hard HEAD~1", project)
+    reason = "by its `dvc.lock`, `evaluate` ran with another value of `graph.hops`"
+    assert found.runs == [] and found.left_out == [("main", reason)]
+
+
+def test_results_of_changed_code_replace_those_of_the_same_parameters(project):
+    (project / "pipeline/stage.py").write_text(STAGE.replace('"fid_small": hops', '"fid_small": 5 + hops'))
+    run("dvc repro -q", project)
+    assert "4 runs in 2 settings, 4 left out" in sweep()
+    (here,) = pd.read_csv("reports/sweep.csv").query("name == 'workspace'").to_dict("records")
+    assert (here["graph.hops"], here["seed"]) == (2, 0) and here["fid_small"] == 7 + random.Random(20).random()
+    page = (project / "reports/sweep.md").read_text()
+    assert "| `main` | the same parameters and seed as `workspace`, but other metrics |" in page
+    assert "The code of these runs may differ: `pipeline/stage.py` is" in page
+
+
 def test_experiments_from_other_commits_are_told_and_compared_among_themselves(project, failure):
     run("git commit -q --allow-empty -m next", project)
     assert "nothing to compare: main is the only finished run with metrics" in failure("sweep")
@@ -186,8 +208,8 @@ def store(tmp_path, monkeypatch):
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.create_experiment("scenes")
 
-    def log(name, status="FINISHED", data="a" * 64, commit="b" * 40, metrics=None, **params):
-        tags = {"mlflow.runName": name, "data.hash": data, "git.commit": commit}
+    def log(name, status="FINISHED", data="a" * 64, commit="b" * 40, metrics=None, tags=None, **params):
+        tags = {"mlflow.runName": name, "data.hash": data, "git.commit": commit} | (tags or {})
         found = client.create_run(experiment, tags=tags).info.run_id
         logged = [Param(key.replace("__", "."), str(value)) for key, value in params.items()]
         client.log_batch(found, [Metric(key, value, 0, 0) for key, value in (metrics or {}).items()], logged)
@@ -230,6 +252,18 @@ def test_all_runs_other_data_and_other_code(store, tmp_path):
     assert other.endswith("| 0 | 1.5 |")
     (cut,) = [line for line in page.splitlines() if line.startswith("| - | `cut` |")]
     assert cut.endswith("| 0 | 5<br>+4 (1 pair) |")
+
+
+def test_a_later_evaluation_counts_with_its_own_parameters(store, tmp_path):
+    logged = {"evaluate__batch_size": 50, "graph__hops": 3, "translate__checkpoint": "last"}
+    for seed in (0, 1):
+        store("same", tags={"evaluate.batch_size": "50"}, metrics={"fid_small": 1.0}, train__seed=seed, **logged)
+        store("best", tags={"translate.checkpoint": "best"}, metrics={"fid_small": 2.0}, train__seed=seed, **logged)
+    sweep("--mlflow", "params.`graph.hops` = '3'")
+    table = pd.read_csv(tmp_path / "reports/sweep.csv")
+    assert list(table.columns) == ["name", "seed", "translate.checkpoint", "fid_small"]
+    rows = [["best", 0, "best", 2.0], ["best", 1, "best", 2.0], ["same", 0, "last", 1.0], ["same", 1, "last", 1.0]]
+    assert sorted(table.values.tolist()) == rows
 
 
 def test_where_every_setting_is_worse_than_nothing_none_is_compared(store, tmp_path):

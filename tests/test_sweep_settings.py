@@ -1,13 +1,18 @@
 """How made-up runs are grouped by setting and paired with the baseline, and which metrics dvc.lock vouches for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
+from gcl.config import Params
 from gcl.errors import UserError
+from gcl.measures.metrics import STRIPES
 from pipeline.sweeps.differences import paired_difference
 from pipeline.sweeps.dvc_lock import Lock
-from pipeline.sweeps.runs import Run, read_by_run
+from pipeline.sweeps.metric_rows import metric_row
+from pipeline.sweeps.runs import PATHS, Run, read_by_run
 from pipeline.sweeps.settings import group
 
 
@@ -61,6 +66,30 @@ def test_parameters_of_another_method_do_not_tell_runs_apart():
     assert group(runs, {}, []).varied == ["method"]
 
 
+def test_paths_of_several_machines_are_one_setting():
+    """params.yaml has the path as it is written, and stages that DVC runs log it below the root of the repository."""
+    places = ("data/horses", "/home/me/project/data/horses", "../horses/", "data/zebras")
+    runs = [
+        made(seed, **read_by_run({"data.path": place, "encoder.weights": None, "train.start_from": "a/model"}))
+        for seed, place in enumerate(places)
+    ]
+    sweep = group(runs, {"data.path": "/mnt/horses", "train.start_from": "b/model"}, [])
+    assert labels(sweep) == ["data.path=horses", "data.path=zebras"]
+    assert [[run.seed for run in setting.runs] for setting in sweep.settings] == [[0, 1, 2], [3]]
+    assert sweep.baselines == sweep.settings[:1]
+
+
+def test_every_path_among_the_parameters_is_known():
+    paths = {
+        f"{name}.{key}"
+        for name, section in Params.model_fields.items()
+        if name != "method"
+        for key, schema in section.annotation.model_json_schema()["properties"].items()
+        if "'format': 'path'" in str(schema)
+    }
+    assert paths == set(PATHS)
+
+
 def test_a_baseline_of_another_method_is_found():
     runs = [made(method="gcl", graph__hops=hops) for hops in (1, 2)] + [made(method="cut", value=3.0)]
     present = {"method": "gcl", "graph.hops": 2, "cut.weight": 1}
@@ -89,6 +118,22 @@ def test_settings_are_compared_only_with_the_baseline_of_the_same_origin():
         "graph.hops=2, commit=b": 2.0,
         "graph.hops=2, commit=c": None,
     }
+
+
+@pytest.mark.parametrize(
+    "of_runs, told",
+    [
+        ([{"data__direction": "AtoB"}, {}], STRIPES),  # earlier versions did not have a direction
+        ([{"data__direction": "BtoA"}], None),
+        ([{}, {"data__direction": "BtoA"}], None),
+        ([{}, {"data__source": "folder"}], None),
+    ],
+)
+def test_a_metric_misleads_where_it_does_for_all_runs(of_runs, told):
+    values = {"psnr_to_truth": 9.0, "fid": 1.0}
+    runs = [replace(made(**{"data__source": "scenes", **params}), metrics=values) for params in of_runs]
+    assert metric_row("psnr_to_truth", runs)["misleads"] == told
+    assert metric_row("fid", runs)["misleads"] is None
 
 
 def test_seeds_alone_are_nothing_to_compare():
@@ -125,21 +170,25 @@ stages:
 
 
 @pytest.mark.parametrize(
-    "old, new, vouches",
+    "old, new, reason",
     [
-        ("", "", True),
-        ("ablate.seeds: 5", "ablate.seeds: 6", True),  # does not lead to the metrics
-        ("hops: 2", "hops: 3", False),
-        ("outs: [{path: data/model, md5: aaaa}]", "outs: [{path: data/model, md5: bbbb}]", False),  # trained again
-        ("  evaluate:", "  evaluate_other:", False),
-        ("stages:", "stages: [", False),
+        ("", "", None),
+        ("ablate.seeds: 5", "ablate.seeds: 6", None),  # does not lead to the metrics
+        ("hops: 2", "hops: 3", "`train` ran with another value of `graph.hops`"),
+        ("model, md5: aaaa}]\n  evaluate", "model, md5: bbbb}]\n  evaluate", "`train` ran again after `evaluate`"),
+        ("  evaluate:", "  evaluate_other:", "`evaluate` has never run"),
+        ("stages:", "stages: [", "damaged"),
     ],
 )
-def test_metrics_count_if_the_lock_has_the_same_parameters_and_models(tmp_path, monkeypatch, old, new, vouches):
+def test_metrics_count_if_the_lock_has_the_same_parameters_and_models(tmp_path, monkeypatch, old, new, reason):
     monkeypatch.chdir(tmp_path)
-    assert not Lock(None).made_metrics_with({})
-    (tmp_path / "dvc.lock").write_text(LOCK.replace(old, new) if old else LOCK)
+    assert "no `dvc.lock`" in Lock(None).why_not_made_with({})
+    changed = LOCK.replace(old, new) if old else LOCK
+    assert (changed == LOCK) == (not old)
+    (tmp_path / "dvc.lock").write_text(changed)
     lock = Lock(None)
-    assert lock.made_metrics_with({"graph.hops": 2, "train.seed": 0, "ablate.seeds": 5}) == vouches
-    if vouches:
-        assert lock.data == "da7a" and lock.code == {"gcl/training": "c0de"}
+    told = lock.why_not_made_with({"graph.hops": 2, "train.seed": 0, "ablate.seeds": 5})
+    if reason is None:
+        assert told is None and lock.data == "da7a" and lock.code == {"gcl/training": "c0de"}
+    else:
+        assert reason in told

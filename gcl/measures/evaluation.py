@@ -87,7 +87,7 @@ def _result(metric: Metric, context: Context, other: Path | None) -> Result:
         _real(metric, context),
         None if other is None else metric.measure(context, other).value,
         context.features.scope if metric.on else None,
-        metric.misleads(context.prepared.manifest),
+        metric.misleads(context.prepared.manifest.source, context.prepared.manifest.direction),
     )
 
 

@@ -66,9 +66,10 @@ class Metric:
         """Whether ``data`` has what the metric needs."""
         return {None: True, "truth": data.paired, "masks": data.masks}[self.needs]
 
-    def misleads(self, data: Manifest) -> str | None:
-        """Why nobody should judge by it on ``data``, as a clause; None if it does not mislead there."""
-        return self.misleads_on_scenes if data.source == "scenes" and data.direction == "AtoB" else None
+    def misleads(self, source: str | None, direction: str) -> str | None:
+        """Why nobody should judge by it on data of this ``source`` and ``direction``, as a clause; None if it does not
+        mislead there."""
+        return self.misleads_on_scenes if source == "scenes" and direction == "AtoB" else None
 
 
 def _distances_to_test_b(context: Context, images: Path) -> tuple[Measurement, Measurement]:

@@ -25,8 +25,8 @@ UNFINISHED = {
 
 
 def find_experiments(all_commits: bool) -> Found:
-    """The finished experiments that start from HEAD, the newest first, then HEAD's own results and those of the working
-    tree, if they are others; or the experiments from ``all_commits`` and the commits' own results.
+    """The results of the working tree, if no run has the same, then the finished experiments that start from HEAD, the
+    newest first, and HEAD's own results; or the experiments from ``all_commits`` and the commits' own results.
 
     UserError if DVC cannot tell.
     """
@@ -41,7 +41,7 @@ def find_experiments(all_commits: bool) -> Found:
     runs = [entry for entry in found if isinstance(entry, Run)]
     if not all_commits:
         here = _measured(workspace, "workspace", commits[0])
-        runs += [here] if isinstance(here, Run) and not any(map(here.repeats, runs)) else []
+        runs = [here, *runs] if isinstance(here, Run) and not any(map(here.repeats, runs)) else runs
     place = "all commits" if all_commits else f"commit `{_short(commits[0])}`"
     left_out = sorted(entry for entry in found if isinstance(entry, LeftOut))
     return Found(runs, left_out, f"DVC experiments that start from {place}")
@@ -85,8 +85,8 @@ def _measured(entry: Entry, name: str, commit: Entry) -> Run | LeftOut:
     if SEED not in flat:
         return LeftOut(name, f"no `{SEED}`")
     lock = Lock(None if entry["rev"] == "workspace" else entry["rev"])
-    if not lock.made_metrics_with(flat):
-        return LeftOut(name, f"by its dvc.lock, `{METRICS}` was not made with its parameters")
+    if reason := lock.why_not_made_with(flat):
+        return LeftOut(name, reason)
     seed = flat.pop(SEED)
     untranslated = _file(entry, "metrics", YARDSTICKS).get("untranslated", {})
     origin = {"commit": _short(commit)} | ({"data": lock.data[:7]} if lock.data else {})

@@ -27,17 +27,18 @@ class Lock:
     """
 
     def __init__(self, revision: str | None):
-        stages = _contents(revision).get("stages", {})
+        contents = _contents(revision)
+        self._readable, stages = bool(contents), contents.get("stages", {})
         self._stages = {name: stages[name] for name in MEASURED_BY if name in stages}
 
-    def made_metrics_with(self, params: Mapping[str, Any]) -> bool:
-        """Whether the metrics are those of these flat ``params``: no stage ran with other ones, or was followed by a
-        later run of a stage that it depends on."""
-        recorded = [flatten(stage.get("params", {}).get("params.yaml", {})) for stage in self._stages.values()]
-        same = all(same_form(params.get(key)) == same_form(value) for of in recorded for key, value in of.items())
-        written, read = self._hashes("outs"), [self._hashes("deps", name) for name in self._stages]
-        in_order = all(written.get(path, digest) == digest for of in read for path, digest in of.items())
-        return "evaluate" in self._stages and same and in_order
+    def why_not_made_with(self, params: Mapping[str, Any]) -> str | None:
+        """Why the metrics may not be those of these flat ``params``, in Markdown; None if they are: no stage ran with
+        other ones, or was followed by a later run of a stage that it depends on."""
+        if not self._readable:
+            return "no `dvc.lock`, or a damaged one, so nothing tells which parameters its metrics are of"
+        if "evaluate" not in self._stages:
+            return "by its `dvc.lock`, `evaluate` has never run"
+        return self._other_value(params) or self._later_run()
 
     @property
     def data(self) -> str | None:
@@ -48,6 +49,21 @@ class Lock:
     def code(self) -> dict[str, str]:
         """The hashes of the code that made the metrics, by file or folder."""
         return {path: digest for path, digest in self._hashes("deps").items() if path.split("/")[0] in PACKAGES}
+
+    def _other_value(self, params: Mapping[str, Any]) -> str | None:
+        for name, stage in self._stages.items():
+            for key, value in flatten(stage.get("params", {}).get("params.yaml", {})).items():
+                if same_form(params.get(key)) != same_form(value):
+                    return f"by its `dvc.lock`, `{name}` ran with another value of `{key}`"
+        return None
+
+    def _later_run(self) -> str | None:
+        for later in self._stages:
+            written = self._hashes("outs", later)
+            for name in self._stages:
+                if any(written.get(path, digest) != digest for path, digest in self._hashes("deps", name).items()):
+                    return f"by its `dvc.lock`, `{later}` ran again after `{name}`"
+        return None
 
     def _hashes(self, kind: str, *names: str) -> dict[str, str]:
         """The hashes of the ``outs`` or ``deps`` of the stages with these names, of all by default, by path."""

@@ -21,18 +21,19 @@ NAMES = tuple(_KNOWN)
 def metric_row(name: str, runs: Sequence[Run]) -> Row:
     """What :class:`pipeline.pages.comparison.ComparedMetric` needs of a metric of these ``runs``.
 
-    ``untranslated`` is its value for doing nothing, if that is the same for all runs but for rounding. A metric that
-    this version does not know is never judged.
+    It misleads if it does so for all of them. ``untranslated`` is its value for doing nothing, if that is the same for
+    all runs but for rounding. A metric that this version does not know is never judged.
     """
     if name not in _KNOWN:
         return {"name": name, "better": None, "misleads": None, "scope": None, "untranslated": None}
     metric, scope = _KNOWN[name]
-    drawn = all(run.params.get("data.source") == "scenes" for run in runs)
+    # Earlier versions did not have a direction.
+    reasons = {metric.misleads(run.params.get("data.source"), run.params.get("data.direction", "AtoB")) for run in runs}
     of_nothing = [run.untranslated.get(name) for run in runs if name in run.metrics]
     return {
         "name": name,
         "better": metric.better,
-        "misleads": metric.misleads_on_scenes if drawn else None,
+        "misleads": None if None in reasons else reasons.pop(),
         "scope": scope,
         "untranslated": of_nothing[0] if _about_the_same(of_nothing) else None,
     }

@@ -48,7 +48,8 @@ def _run(stored: StoredRun) -> Run | LeftOut:
     metrics = {name: stored.metrics[name] for name in NAMES if name in stored.metrics}
     if not metrics:
         return LeftOut(stored.name, "no metrics: it was not evaluated")
-    flat = {key: _value(written) for key, written in stored.params.items()}
+    # MLflow never changes a parameter, so an evaluation with other values than the training's tags the run with them.
+    flat = {key: _value(stored.tags.get(key, written)) for key, written in stored.params.items()}
     seed = flat.pop(SEED)
     of_nothing = {name: stored.metrics.get(f"untranslated.{name}") for name in metrics}
     untranslated = {name: value for name, value in of_nothing.items() if value is not None}

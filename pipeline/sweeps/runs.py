@@ -3,11 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from gcl.contrast.methods import METHODS
 
 SEED = "train.seed"
+
+PATHS = ("data.path", "encoder.weights", "evaluate.inception_weights", "evaluate.alexnet_weights")
+"""The parameters that are paths, which stages make absolute when DVC runs them."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,13 @@ class Found(NamedTuple):
 
 def read_by_run(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the ``flat`` parameters on which the metrics of a run can depend: all but the ablation's and those of
-    methods that it does not use."""
+    methods that it does not use. Of a path only the name counts, since the rest belongs to one machine."""
     unread = {"ablate"}
     if flat.get("method") in METHODS:
         of_methods = {section for method in METHODS.values() for section in method.reads}
         unread |= of_methods - set(METHODS[flat["method"]].reads)
-    return {key: value for key, value in flat.items() if key.split(".")[0] not in unread}
+    read = {key: value for key, value in flat.items() if key.split(".")[0] not in unread}
+    return read | {key: Path(read[key]).name for key in PATHS if isinstance(read.get(key), str)}
 
 
 def same_form(value: Any) -> str:
