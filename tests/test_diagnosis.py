@@ -15,7 +15,7 @@ from gcl.diagnosis import evidence as evidence_module
 from gcl.diagnosis.changes import beyond_colours, change
 from gcl.diagnosis.evidence import Evidence, Picture, read_evidence
 from gcl.diagnosis.grids import grid
-from gcl.diagnosis.symptoms import RAISE, SYMPTOMS, diagnose
+from gcl.diagnosis.symptoms import RAISE, SYMPTOMS, Finding, diagnose
 from gcl.diagnosis.yardsticks import difference, excess
 from gcl.errors import UserError
 from gcl.images.decoding import save_png
@@ -29,7 +29,6 @@ from pipeline.stages.report import write_report
 
 COUNT, SIDE = 24, 64
 ROWS, COLUMNS = np.indices((SIDE, SIDE))
-RANDOM = np.random.default_rng(0)
 MATRIX = np.array([[0.5, 0.3, 0.1], [0.1, 0.4, 0.2], [0.3, 0.1, 0.6]])
 
 
@@ -73,6 +72,11 @@ def with_spot(image: np.ndarray, top: int, left: int, colour: tuple[int, int, in
     return spotted
 
 
+def place_in(image: np.ndarray) -> np.ndarray:
+    """A place that depends on the image alone, and so differs from image to image."""
+    return np.random.default_rng(int(image.sum())).integers(0, 54, 2)
+
+
 FAULTS = {
     "identity": ("inputs", lambda image: image, "copies of the input"),
     "JPEG": ("inputs", compressed, "copies of the input"),
@@ -82,7 +86,7 @@ FAULTS = {
     "columns": ("truth", lambda image: with_pattern(image, COLUMNS % 2 == 0), "pixel grid"),
     "period 4": ("truth", lambda image: with_pattern(image, (ROWS % 4 == 0) | (COLUMNS % 4 == 0)), "pixel grid"),
     "spot": ("truth", lambda image: with_spot(image, 20, 30, (200, 40, 120)), "the same spot everywhere"),
-    "patches": ("truth", lambda image: with_spot(image, *RANDOM.integers(0, 54, 2), (0, 255, 0)), "burnt-out patches"),
+    "patches": ("truth", lambda image: with_spot(image, *place_in(image), (0, 255, 0)), "burnt-out patches"),
 }
 
 
@@ -149,7 +153,8 @@ def test_what_colours_explain_is_judged_by_regression(drawn):
     expected = np.sqrt(np.mean(left) / np.mean(contrast))
     assert beyond_colours(seen(drawn, drawn["truth"])) == pytest.approx(expected)
     inverted = [255.0 - image for image in drawn["inputs"]]
-    noisy = [rounded(image.clip(40, 215) + RANDOM.normal(0, 8, image.shape)) for image in inverted]
+    random = np.random.default_rng(0)
+    noisy = [rounded(image.clip(40, 215) + random.normal(0, 8, image.shape)) for image in inverted]
     soft = drawn | {"inputs": [image.clip(40, 215) for image in drawn["inputs"]]}
     contrast = np.sqrt(np.mean([image.reshape(-1, 3).var(axis=0).mean() for image in noisy]))
     assert beyond_colours(seen(soft, noisy)) == pytest.approx(8 / contrast, rel=0.03)
@@ -186,8 +191,9 @@ def write(folder: Path, images) -> list[Path]:
 
 def test_images_of_any_shape_are_read(tmp_path):
     sizes = [(64, 64), (40, 96), (300, 520), (16, 20)]
-    inputs = write(tmp_path / "a", [RANDOM.integers(0, 256, (*size, 3), np.uint8) for size in sizes])
-    outputs = write(tmp_path / "out", [RANDOM.integers(0, 256, (*size, 3), np.uint8) for size in sizes])
+    random = np.random.default_rng(0)
+    inputs = write(tmp_path / "a", [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes])
+    outputs = write(tmp_path / "out", [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes])
     evidence = read_evidence(inputs, lambda stem: tmp_path / "out" / f"{stem}.png", inputs, np.ones(2), 0.01)
     assert [picture.middle.shape[:2] for picture in evidence.inputs] == [(64, 64), (40, 96), (256, 256), (16, 20)]
     assert [picture.whole.shape[:2] for picture in evidence.inputs] == [(64, 64), (40, 96), (100, 174), (16, 20)]
@@ -224,6 +230,20 @@ def test_advice_names_keys_of_params(drawn, settings, symptom, section):
     assert RAISE in symptom.turns.values()
 
 
+def test_advice_adds_to_the_changes_that_a_discriminator_sees():
+    symptom = next(symptom for symptom in SYMPTOMS if symptom.name == "saturated discriminator")
+    finding = Finding(symptom, 1.0)
+
+    def advised(augment: str) -> list[str]:
+        now = {"train.discriminator_lr": "0", "discriminator.r1": "0", "discriminator.augment": augment}
+        return [told for told in finding.advice(now, "graph") if "augment" in told]
+
+    assert advised('["color", "translation", "cutout"]') == advised('["translation", "color"]') == []
+    (told,) = advised('["cutout"]')
+    assert told == 'set `discriminator.augment` to `["cutout", "color", "translation"]` (now `["cutout"]`)'
+    assert advised("null") == ['set `discriminator.augment` to `["color", "translation"]` (now `null`)']
+
+
 def test_advice_leaves_out_what_is_set_so(drawn):
     findings = diagnose(seen(drawn, drawn["inputs"]))
     now = {"cut.weight": "0.0", "generator.residual": "false", "train.steps": "9"}
@@ -244,6 +264,7 @@ def test_the_report_puts_what_was_found_on_top(tmp_path, settings, capsys):
     run.model.mkdir()
     description = {
         "format": FORMAT,
+        "discriminator": {"name": "patch"},
         "method": "cut",
         "cut": params.cut.model_dump(mode="json"),
         "versions": {},

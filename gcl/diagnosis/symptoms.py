@@ -4,6 +4,7 @@ A new symptom is a function from the evidence to a number, and a row here. The t
 which a symptom is seen by eye and runs in which it is not, on five kinds of images.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -63,7 +64,16 @@ class Finding:
         ``params`` are the values by key, as params.yaml spells them; ``section`` is that of the method.
         """
         turns = {f"{section}.{key}" if key == WEIGHT else key: turn for key, turn in self.symptom.turns.items()}
-        return [_told(key, turn, params[key]) for key, turn in turns.items() if not _done(turn, params[key])]
+        wanted = {key: _beside(turn, params[key]) for key, turn in turns.items()}
+        return [_told(key, turn, params[key]) for key, turn in wanted.items() if not _done(turn, params[key])]
+
+
+def _beside(turn: str, now: str) -> str:
+    """A list to set, with what it has ``now`` and in that order; anything else as it is."""
+    if not turn.startswith("["):
+        return turn
+    there = json.loads(now) if now.startswith("[") else []
+    return json.dumps(there + [item for item in json.loads(turn) if item not in there])
 
 
 def _told(key: str, turn: str, now: str) -> str:

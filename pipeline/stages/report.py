@@ -50,7 +50,7 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
     graph = _trained_graph(description, run.model)
     inputs = prepared.images("testA")
     checkpoints, validation = description.get("checkpoints", {}), description.get("validation")
-    losses, saturated = curves["discriminator"].to_numpy(), loss_of(params.discriminator.name).saturated
+    losses, saturated = curves["discriminator"].to_numpy(), loss_of(description["discriminator"]["name"]).saturated
     findings = diagnose(read_evidence(inputs, run.translation, prepared.images("trainB"), losses, saturated))
     graph_statistics = {}
     # A user's matplotlibrc must not change the bytes.
