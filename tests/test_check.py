@@ -12,13 +12,13 @@ from PIL import Image, ImageOps
 
 from gcl.checks import copies
 from gcl.checks.copies import MOST_BITS, MOST_DISTANCE, similar_pairs
-from gcl.checks.findings import findings
+from gcl.checks.findings import findings, telling
 from gcl.checks.folder_check import FolderCheck, check_folder
-from gcl.checks.groups import GROUPS
+from gcl.checks.groups import GROUPS, Number
 from gcl.checks.image_facts import ImageFile, read_facts
 from gcl.checks.image_numbers import numbers_of
 from gcl.checks.jpeg_quality import jpeg_quality
-from gcl.checks.probe import chance_bound, probe_groups
+from gcl.checks.probe import Telling, chance_bound, probe_groups
 from gcl.errors import UserError
 from gcl.images.decoding import decode
 from pipeline.cli import main
@@ -200,6 +200,14 @@ def test_a_planted_difference_is_named_by_its_group_first(folder, of_a, of_b, gr
     assert group == "colour" or named == told[0]
 
 
+@pytest.mark.parametrize(
+    ("means", "told"),
+    [((1024.4, 99.96), "1024 pixels in A, 100 pixels in B"), ((99.94, 0.125), "99.9 pixels in A, 0.125 pixels in B")],
+)
+def test_means_are_written_without_powers_of_ten(means, told):
+    assert telling(Telling(Number("width", "width", " pixels"), *means)) == f"width: on average {told}"
+
+
 def test_a_dark_border_of_dark_images_is_not_called_a_border_without_doubt(folder):
     change(folder, "trainA", darker)
     border = [finding for finding in findings(checked(folder)) if finding.headline.startswith("The border")]
@@ -232,6 +240,8 @@ def test_the_bound_holds_for_guesses_and_says_when_nothing_can_be_known():
 def test_with_few_images_it_says_that_it_cannot_know(folder, run):
     for path in sorted((folder / "trainA").iterdir())[3:]:
         path.unlink()
+    assert "Nothing can be said: 3 of A and 18 of B, copies left out, are too few" in run("check", str(folder))
+    jpeg(Image.open(folder / "trainA/trainA_00.png"), folder / "trainA/copy.png")
     assert "Nothing can be said: 3 of A and 18 of B, copies left out, are too few" in run("check", str(folder))
 
 

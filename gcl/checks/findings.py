@@ -54,8 +54,13 @@ def findings(check: FolderCheck) -> list[Finding]:
 
 def telling(most: Telling) -> str:
     """The number that tells most, with its means: "brightness: on average 120 of 255 in A, 60 of 255 in B"."""
-    unit = most.number.unit
-    return f"{most.number.words}: on average {most.mean_a:.3g}{unit} in A, {most.mean_b:.3g}{unit} in B"
+    unit, (of_a, of_b) = most.number.unit, map(_mean, (most.mean_a, most.mean_b))
+    return f"{most.number.words}: on average {of_a}{unit} in A, {of_b}{unit} in B"
+
+
+def _mean(value: float) -> str:
+    """``value`` to three digits, or from 100 up as a whole number."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 # --- what prepare will say -----------------------------------------------------------------------------------------

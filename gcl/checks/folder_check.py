@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,6 @@ class FolderCheck:
         unusable: the files that ``gcl prepare`` refuses, with its reasons.
         notes: other remarks on files.
         copies: see :func:`gcl.checks.copies.find_copies`.
-        probes: what tells trainA from trainB (:mod:`gcl.checks.probe`); of several copies in a split, one is used.
     """
 
     splits: list[str]
@@ -45,11 +44,20 @@ class FolderCheck:
     unusable: list[Skipped]
     notes: list[str]
     copies: list[Copies]
-    probes: list[Probe]
+
+    @cached_property
+    def probes(self) -> list[Probe]:
+        """What tells trainA from trainB (:mod:`gcl.checks.probe`); of several copies in a split, one is used."""
+        return probe_groups(*([image.numbers for image in self.distinct(split)] for split in ("trainA", "trainB")))
 
     def of(self, split: str) -> list[ImageFacts]:
         """The usable images of ``split``."""
         return [image for image in self.images if image.split == split]
+
+    def distinct(self, split: str) -> list[ImageFacts]:
+        """The usable images of ``split`` without those that repeat another one there."""
+        repeated = {copy.image for group in self.copies if group.where == group.of for copy in group.copies}
+        return [image for image in self.of(split) if image.told not in repeated]
 
 
 def check_folder(folder: Path, track: Track) -> FolderCheck:
@@ -63,13 +71,7 @@ def check_folder(folder: Path, track: Track) -> FolderCheck:
     for split in splits:
         remarks = by_remark((image.label, image.remarks) for image in images if image.split == split)
         notes += [f"{split}: {remark}" for remark in remarks]
-    copies = find_copies(images)
-    repeated = {copy.image for group in copies if group.where == group.of for copy in group.copies}
-    of_a, of_b = (
-        [image.numbers for image in images if image.split == split and image.told not in repeated]
-        for split in ("trainA", "trainB")
-    )
-    return FolderCheck(splits, images, unusable, notes, copies, probe_groups(of_a, of_b))
+    return FolderCheck(splits, images, unusable, notes, find_copies(images))
 
 
 def _splits(folder: Path) -> list[str]:
