@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from gcl.config import EvaluateConfig
@@ -28,12 +29,12 @@ from gcl.scoring.kernel_interval import kernel_distances, kernel_interval, poole
 from pipeline.cli import app
 from pipeline.commands.pictures import Features
 from pipeline.params import parse_params, read_mapping
-from pipeline.pictures.score import DEFAULTS
+from pipeline.pictures.measuring import DEFAULTS, measuring
 from pipeline.stages.prepare import prepare
 from tests.noise import write_noise
 from tests.project import ROOT
 
-CONFIG = EvaluateConfig(features="small", **DEFAULTS)
+CONFIG = EvaluateConfig(**DEFAULTS)
 
 
 @pytest.fixture(scope="module")
@@ -259,4 +260,21 @@ def test_one_picture_is_no_set_but_is_a_pair(scored, failure, tmp_path):
 
 def test_choices_and_defaults_are_those_of_params_yaml(settings):
     assert [features.value for features in Features] == list(FEATURE_SETS)
-    assert {**settings["evaluate"], **DEFAULTS} == settings["evaluate"]
+    assert settings["evaluate"] == DEFAULTS
+
+
+def test_params_yaml_says_how_to_measure_unless_it_is_another_project_s(settings, tmp_path, capsys):
+    file = tmp_path / "params.yaml"
+    assert measuring(file, None).config == CONFIG
+    settings["evaluate"] |= {"features": "efficientnet_lite2", "seed": 7}
+    settings["train"]["accelerator"] = "cpu"
+    YAML().dump(settings, file)
+    expected = EvaluateConfig(**settings["evaluate"])
+    assert measuring(file, None) == (expected, "cpu")
+    assert measuring(file, "inception").config == expected.model_copy(update={"features": "inception"})
+    assert capsys.readouterr().out == ""
+    for foreign in ("lr: 0.1\nepochs: [1, 2]\n", "- a\n- b\n", "a: [", "evaluate: {features: large}\n", ""):
+        file.write_text(foreign)
+        assert measuring(file, None).config == CONFIG
+        (note,) = capsys.readouterr().out.splitlines()
+        assert note.startswith(f"note: measured by the default settings, because {file} cannot be used here ({file}: ")

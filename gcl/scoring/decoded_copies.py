@@ -50,6 +50,11 @@ def copy_decoded(
     return outcomes, _notes(folder, outcomes)
 
 
+def at_size(image: Image.Image, size: Size) -> Image.Image:
+    """``image`` as it is measured beside an output of ``size``: resized if it has another size."""
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+
+
 def _copy(target: Path, job: tuple[str, Path, Size | None]) -> Copy | BadImageError:
     name, path, size = job
     try:
@@ -61,7 +66,7 @@ def _copy(target: Path, job: tuple[str, Path, Size | None]) -> Copy | BadImageEr
             is_jpeg = undecoded.format in JPEG_FORMATS
     except BadImageError as error:
         return error
-    copy = image if size in (None, image.size) else image.resize(size, Image.Resampling.LANCZOS)
+    copy = at_size(image, size or image.size)
     copy.save(target / f"{name}.png", compress_level=1)
     return Copy(name, image.size, copy.size, is_jpeg, remarks)
 
