@@ -22,6 +22,7 @@ from gcl.checks.probe import Telling, chance_bound, probe_groups
 from gcl.errors import UserError
 from gcl.images.decoding import decode
 from pipeline.cli import main
+from pipeline.pictures import check
 from tests.pictures import exif
 
 COUNTS = {"trainA": 18, "trainB": 18, "testA": 4, "testB": 4}
@@ -383,6 +384,9 @@ def test_the_same_folder_gives_the_same_page_and_the_same_bytes(folder, tmp_path
     contents = json.loads(first)
     assert contents["largest_image_size"] == 80
     assert len(contents["images"]) == sum(COUNTS.values())
+    colour = next(group for group in GROUPS if group.name == "colour")
+    (probe,) = [probe for probe in contents["probes"] if probe["name"] == "colour"]
+    assert probe["most"]["number"] in [number._asdict() for number in colour.numbers]
     assert contents["findings"][0]["headline"].startswith("Brightness and colour alone told A from B for 100 of 100")
 
 
@@ -397,6 +401,13 @@ def test_a_folder_that_cannot_be_used_is_told_as_prepare_does(folder, tmp_path, 
     assert failure("check", str(archive)) == (
         f"error: {archive}: a file, not a folder; unpack an archive before it is checked"
     )
+
+
+def test_a_json_file_without_a_folder_is_told_before_the_work(folder, tmp_path, failure, monkeypatch):
+    monkeypatch.setattr(check, "check_folder", None)
+    told = "error: --json {}: name a file in a folder that exists"
+    for file in (tmp_path / "none/check.json", tmp_path):
+        assert failure("check", str(folder), "--json", str(file)) == told.format(file)
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from rich.table import Table
 
-from gcl.errors import UserError
 from gcl.files import write_json
 from gcl.measures.evaluation_rows import SIDES, YARDSTICKS, Row
 from gcl.measures.rounding import UNKNOWN, shown
 from gcl.scoring.score import score
 from pipeline.console import announce, console, progress_bar
+from pipeline.pictures.json_file import check_json_target
 from pipeline.pictures.measuring import measuring
 
 INTERVAL = "95 %\ninterval"
@@ -27,8 +27,7 @@ def print_score(folders: Mapping[str, Path], features: str | None, params_file: 
 
     ``params_file`` and ``features`` are those of :func:`pipeline.pictures.measuring.measuring`.
     """
-    if output is not None and (output.is_dir() or not output.resolve().parent.is_dir()):
-        raise UserError(f"--json {output}: name a file in a folder that exists")
+    check_json_target(output)
     config, device = measuring(params_file, features)
     scored = score(folders, config, device, progress_bar)
     console.print(_table(scored.rows))
