@@ -1,6 +1,5 @@
 """Checks a folder of trainA, trainB and, optionally, testA and testB: reads every image once and compares them all."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,16 +14,13 @@ from gcl.images.file_lists import by_remark, readable
 from gcl.images.finding import find_images, passed_over
 from gcl.images.manifest import SPLITS, Skipped
 from gcl.parallel import in_parallel
-from gcl.sources.folder import EXPECTED_TREE, SMALLEST_SIDE
+from gcl.sources.folder import EXPECTED_TREE, SMALLEST_SIDE, Track
 
 LARGEST_COMPARED = 256
 """The shorter side, in pixels, to which images are shrunk before their pixels are compared; smaller ones stay."""
 
 SMALLEST_SHARE = 0.05
 """The share of the images that may be smaller than the size at which pixels are compared."""
-
-Track = Callable[[Iterable, str, int], Iterable]
-"""Yields the items it is given and shows their progress; the other arguments are a description and a total."""
 
 
 @dataclass(frozen=True)

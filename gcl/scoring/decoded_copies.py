@@ -1,6 +1,6 @@
 """Copies of images as the metrics read them: 8-bit RGB PNGs in one folder. The originals stay as they are."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +11,10 @@ from gcl.images.decoding import FORMATS, BadImageError, decode
 from gcl.images.file_lists import by_remark, readable, some
 from gcl.parallel import in_parallel
 from gcl.scoring.named_images import Images
-from gcl.sources.folder import SMALLEST_SIDE
+from gcl.sources.folder import SMALLEST_SIDE, Track
 
 Size = tuple[int, int]
 """Width and height in pixels."""
-
-Track = Callable[[Iterable, str, int], Iterable]
-"""Yields the items it is given and shows their progress; the other arguments are a description and a total."""
 
 JPEG_FORMATS = ("JPEG", "MPO")
 """What Pillow calls JPEG; MPO is one with further pictures, such as previews, in the same file."""

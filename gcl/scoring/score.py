@@ -12,11 +12,12 @@ from gcl.images.file_lists import readable
 from gcl.measures.evaluation_context import Context
 from gcl.measures.evaluation_rows import Row
 from gcl.measures.verdict import Verdict, is_judged, verdict_on
-from gcl.scoring.decoded_copies import Copy, Track, copy_decoded
+from gcl.scoring.decoded_copies import Copy, copy_decoded
 from gcl.scoring.named_images import named_images, unpaired_images
 from gcl.scoring.pairing import pair
 from gcl.scoring.plain_folders import PlainFolders
 from gcl.scoring.scored_rows import measurable, scored_rows
+from gcl.sources.folder import Track
 
 OUTPUTS, REAL, INPUT, TRUTH, OTHER_REAL = "outputs", "real", "input", "truth", "other-real"
 """What messages call the folders: the outputs and, as on the command line, the others."""
