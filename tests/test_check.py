@@ -2,16 +2,19 @@
 
 import json
 import sys
+import tracemalloc
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import imagehash
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
 from gcl.checks import copies
-from gcl.checks.copies import MOST_BITS, MOST_DISTANCE, similar_pairs
+from gcl.checks.copies import MOST_BITS, MOST_DISTANCE, Copy, find_copies, similar_pairs
 from gcl.checks.findings import findings, telling
 from gcl.checks.folder_check import FolderCheck, check_folder
 from gcl.checks.groups import GROUPS, Number
@@ -116,6 +119,35 @@ def test_the_same_pixels_in_another_file_are_an_exact_copy(folder):
     assert finding.files == ["testA/copy.bmp = trainA/trainA_03.png"]
 
 
+def test_a_large_jpeg_and_its_pixels_in_a_png_are_an_exact_copy_and_a_changed_pixel_is_none(tmp_path):
+    """LARGEST_COMPARED is far below their size, so that the JPEG is decoded at a fraction of it."""
+    picture(1, (800, 600)).save(tmp_path / "a.jpg", quality=90)
+    whole = Image.open(tmp_path / "a.jpg").convert("RGB")
+    whole.save(tmp_path / "b.png")
+    whole.putpixel((400, 300), tuple(255 - value for value in whole.getpixel((400, 300))))
+    whole.save(tmp_path / "c.png")
+    files = [ImageFile(*place, tmp_path / place[1]) for place in (("trainA", "a.jpg"), ("testA", "b.png"))]
+    images = [read_facts(100, file) for file in (*files, ImageFile("testA", "c.png", tmp_path / "c.png"))]
+    (of_train, within) = find_copies(images)
+    assert of_train.copies == [Copy("testA/b.png", "trainA/a.jpg", True), Copy("testA/c.png", "trainA/a.jpg", False)]
+    assert within.copies == [Copy("testA/c.png", "testA/b.png", False)]
+
+
+def test_many_look_alikes_take_little_memory_and_one_sentence(folder):
+    frame = ImageFile("trainA", "0.png", folder / "trainA/trainA_00.png")
+    facts = read_facts(100, frame)
+    images = [replace(facts, label=f"{number}.png", shrunken=f"{number}") for number in range(1500)]
+    tracemalloc.start()
+    (found,) = find_copies(images)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [copy.original for copy in found.copies] == ["trainA/0.png"] * 1499
+    # All pairs at once would take 390 MB.
+    assert peak < 100e6
+    finding = next(finding for finding in findings(FolderCheck([], images, [], [], [found])) if finding.files)
+    assert "Most images look alike" in finding.advice
+
+
 def test_test_images_of_one_name_may_be_pairs(folder):
     for name in ("pair.png", "other.png"):
         picture(500).save(folder / "testA" / name)
@@ -151,7 +183,7 @@ def test_pairs_are_those_of_a_plain_loop_over_imagehash(tmp_path, monkeypatch):
     files = [ImageFile("trainA", f"{index}.png", tmp_path / f"{index}.png") for index in range(len(images))]
     for image, file in zip(images, files, strict=True):
         image.save(file.path)
-    pairs = similar_pairs([read_facts(1000, file) for file in files])
+    pairs = pd.concat(similar_pairs([read_facts(1000, file) for file in files]))
     assert set(zip(pairs["image"], pairs["original"], strict=True)) == expected
 
 
