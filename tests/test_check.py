@@ -2,26 +2,30 @@
 
 import json
 import sys
+import tracemalloc
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import imagehash
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
 from gcl.checks import copies
-from gcl.checks.copies import MOST_BITS, MOST_DISTANCE, similar_pairs
-from gcl.checks.findings import findings
+from gcl.checks.copies import MOST_BITS, MOST_DISTANCE, Copy, find_copies, similar_pairs
+from gcl.checks.findings import findings, telling
 from gcl.checks.folder_check import FolderCheck, check_folder
-from gcl.checks.groups import GROUPS
+from gcl.checks.groups import GROUPS, Number
 from gcl.checks.image_facts import ImageFile, read_facts
 from gcl.checks.image_numbers import numbers_of
 from gcl.checks.jpeg_quality import jpeg_quality
-from gcl.checks.probe import chance_bound, probe_groups
+from gcl.checks.probe import Telling, chance_bound, probe_groups
 from gcl.errors import UserError
 from gcl.images.decoding import decode
 from pipeline.cli import main
+from pipeline.pictures import check
 from tests.pictures import exif
 
 COUNTS = {"trainA": 18, "trainB": 18, "testA": 4, "testB": 4}
@@ -115,6 +119,35 @@ def test_the_same_pixels_in_another_file_are_an_exact_copy(folder):
     assert finding.files == ["testA/copy.bmp = trainA/trainA_03.png"]
 
 
+def test_a_large_jpeg_and_its_pixels_in_a_png_are_an_exact_copy_and_a_changed_pixel_is_none(tmp_path):
+    """LARGEST_COMPARED is far below their size, so that the JPEG is decoded at a fraction of it."""
+    picture(1, (800, 600)).save(tmp_path / "a.jpg", quality=90)
+    whole = Image.open(tmp_path / "a.jpg").convert("RGB")
+    whole.save(tmp_path / "b.png")
+    whole.putpixel((400, 300), tuple(255 - value for value in whole.getpixel((400, 300))))
+    whole.save(tmp_path / "c.png")
+    files = [ImageFile(*place, tmp_path / place[1]) for place in (("trainA", "a.jpg"), ("testA", "b.png"))]
+    images = [read_facts(100, file) for file in (*files, ImageFile("testA", "c.png", tmp_path / "c.png"))]
+    (of_train, within) = find_copies(images)
+    assert of_train.copies == [Copy("testA/b.png", "trainA/a.jpg", True), Copy("testA/c.png", "trainA/a.jpg", False)]
+    assert within.copies == [Copy("testA/c.png", "testA/b.png", False)]
+
+
+def test_many_look_alikes_take_little_memory_and_one_sentence(folder):
+    frame = ImageFile("trainA", "0.png", folder / "trainA/trainA_00.png")
+    facts = read_facts(100, frame)
+    images = [replace(facts, label=f"{number}.png", shrunken=f"{number}") for number in range(1500)]
+    tracemalloc.start()
+    (found,) = find_copies(images)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [copy.original for copy in found.copies] == ["trainA/0.png"] * 1499
+    # All pairs at once would take 390 MB.
+    assert peak < 100e6
+    finding = next(finding for finding in findings(FolderCheck([], images, [], [], [found])) if finding.files)
+    assert "Most images look alike" in finding.advice
+
+
 def test_test_images_of_one_name_may_be_pairs(folder):
     for name in ("pair.png", "other.png"):
         picture(500).save(folder / "testA" / name)
@@ -150,7 +183,7 @@ def test_pairs_are_those_of_a_plain_loop_over_imagehash(tmp_path, monkeypatch):
     files = [ImageFile("trainA", f"{index}.png", tmp_path / f"{index}.png") for index in range(len(images))]
     for image, file in zip(images, files, strict=True):
         image.save(file.path)
-    pairs = similar_pairs([read_facts(1000, file) for file in files])
+    pairs = pd.concat(similar_pairs([read_facts(1000, file) for file in files]))
     assert set(zip(pairs["image"], pairs["original"], strict=True)) == expected
 
 
@@ -200,6 +233,14 @@ def test_a_planted_difference_is_named_by_its_group_first(folder, of_a, of_b, gr
     assert group == "colour" or named == told[0]
 
 
+@pytest.mark.parametrize(
+    ("means", "told"),
+    [((1024.4, 99.96), "1024 pixels in A, 100 pixels in B"), ((99.94, 0.125), "99.9 pixels in A, 0.125 pixels in B")],
+)
+def test_means_are_written_without_powers_of_ten(means, told):
+    assert telling(Telling(Number("width", "width", " pixels"), *means)) == f"width: on average {told}"
+
+
 def test_a_dark_border_of_dark_images_is_not_called_a_border_without_doubt(folder):
     change(folder, "trainA", darker)
     border = [finding for finding in findings(checked(folder)) if finding.headline.startswith("The border")]
@@ -232,6 +273,8 @@ def test_the_bound_holds_for_guesses_and_says_when_nothing_can_be_known():
 def test_with_few_images_it_says_that_it_cannot_know(folder, run):
     for path in sorted((folder / "trainA").iterdir())[3:]:
         path.unlink()
+    assert "Nothing can be said: 3 of A and 18 of B, copies left out, are too few" in run("check", str(folder))
+    jpeg(Image.open(folder / "trainA/trainA_00.png"), folder / "trainA/copy.png")
     assert "Nothing can be said: 3 of A and 18 of B, copies left out, are too few" in run("check", str(folder))
 
 
@@ -373,6 +416,9 @@ def test_the_same_folder_gives_the_same_page_and_the_same_bytes(folder, tmp_path
     contents = json.loads(first)
     assert contents["largest_image_size"] == 80
     assert len(contents["images"]) == sum(COUNTS.values())
+    colour = next(group for group in GROUPS if group.name == "colour")
+    (probe,) = [probe for probe in contents["probes"] if probe["name"] == "colour"]
+    assert probe["most"]["number"] in [number._asdict() for number in colour.numbers]
     assert contents["findings"][0]["headline"].startswith("Brightness and colour alone told A from B for 100 of 100")
 
 
@@ -387,6 +433,13 @@ def test_a_folder_that_cannot_be_used_is_told_as_prepare_does(folder, tmp_path, 
     assert failure("check", str(archive)) == (
         f"error: {archive}: a file, not a folder; unpack an archive before it is checked"
     )
+
+
+def test_a_json_file_without_a_folder_is_told_before_the_work(folder, tmp_path, failure, monkeypatch):
+    monkeypatch.setattr(check, "check_folder", None)
+    told = "error: --json {}: name a file in a folder that exists"
+    for file in (tmp_path / "none/check.json", tmp_path):
+        assert failure("check", str(folder), "--json", str(file)) == told.format(file)
 
 
 @pytest.fixture

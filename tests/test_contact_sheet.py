@@ -21,6 +21,7 @@ from pipeline.commands.pictures import Features
 from pipeline.pictures.captions import distances_to_input
 from pipeline.pictures.contact_sheet import folder_labels
 from pipeline.pictures.drawing import SIDE, Cell, draw_sheet, thumbnail
+from pipeline.pictures.measuring import DEFAULTS
 
 
 def paint(path, colour, size=(64, 64)):
@@ -158,17 +159,28 @@ def test_lines_are_the_metrics_of_an_evaluation(tmp_path, save_images):
         for number in range(2)
     }
     pairs["odd"] = (tmp_path / "out/odd.png", tmp_path / "in/image_0.png")
+    paint(tmp_path / "out/large.png", "red", (160, 140))
+    pairs["large"] = (tmp_path / "out/large.png", tmp_path / "in/image_0.png")
     pairs["tiny"] = (tmp_path / "out/odd.png", tmp_path / "out/odd.png")
-    lines = distances_to_input(pairs, "small")
-    config = EvaluateConfig(features="small", inception_weights=None, alexnet_weights=None, batch_size=1, seed=0)
+    config = EvaluateConfig(**DEFAULTS)
+    lines = distances_to_input(pairs, config, "cpu")
     network = FEATURE_SETS["small"].perceptual(config).network
     metrics = {metric.name_on(FEATURE_SETS["small"]) for metric in METRICS}
     for name in ("nämé 0", "nämé 1"):
         images = [to_signed(to_tensor(file))[None] for file in pairs[name]]
         assert lines[name][0] == f"lpips_small_to_input {shown(network(*images).item())}"
         assert {line.split()[0] for line in lines[name]} <= metrics and len(lines[name]) == 2
-    assert lines["odd"] == ["not measured, as its size is", "5x5 and its input's 80x64"]
-    assert lines["tiny"] == ["too small to be measured"]
+    assert lines["odd"] == lines["tiny"] == ["too small to be measured"]
+    # A score of the same pair has the same values.
+    for folder, image in zip(("only", "its input"), pairs["large"], strict=True):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "large.png").write_bytes(image.read_bytes())
+    words = ["score", tmp_path / "only", "--real", tmp_path / "in", "--input", tmp_path / "its input"]
+    told = CliRunner().invoke(app, [*map(str, words), "--json", str(tmp_path / "score.json")])
+    assert told.exit_code == 0
+    scored = json.loads((tmp_path / "score.json").read_text())["metrics"]
+    in_pairs = [f"{row['name']} {shown(row['value'])}" for row in scored if row["compares"] == "pairs"]
+    assert in_pairs == lines["large"]
 
 
 def test_the_command_offers_all_features():

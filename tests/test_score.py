@@ -1,15 +1,18 @@
 """`gcl score` gives the values of `gcl evaluate`, for any tool's folders, and says what it left out."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from gcl.config import EvaluateConfig
 from gcl.files import sha256
+from gcl.images.decoding import ODD_PROFILE
 from gcl.images.prepared import Prepared
 from gcl.measures.evaluation import Result, evaluate, per_image
 from gcl.measures.evaluation_context import Context
@@ -28,12 +31,12 @@ from gcl.scoring.kernel_interval import kernel_distances, kernel_interval, poole
 from pipeline.cli import app
 from pipeline.commands.pictures import Features
 from pipeline.params import parse_params, read_mapping
-from pipeline.pictures.score import DEFAULTS
+from pipeline.pictures.measuring import DEFAULTS, measuring
 from pipeline.stages.prepare import prepare
 from tests.noise import write_noise
 from tests.project import ROOT
 
-CONFIG = EvaluateConfig(features="small", **DEFAULTS)
+CONFIG = EvaluateConfig(**DEFAULTS)
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +240,37 @@ def test_folders_that_cannot_be_measured_are_refused(failure, tmp_path, monkeypa
     assert told == "error: outputs: 000.jpg and 000.png are both called 000; leave one of them out"
 
 
+def test_names_of_real_images_may_occur_twice_and_be_longer_than_a_file_s_name(scored, tmp_path):
+    """A folder of two cameras' images, which both count from one; and outputs in deep folders."""
+    deep = tmp_path / "out" / ("a" * 150) / ("b" * 150)
+    for place, folder in enumerate((deep, tmp_path / "real/one", tmp_path / "real/two")):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_noise(folder, 3, seed=place)
+    os.rename(tmp_path / "real/one/000.png", tmp_path / "real/one/001.jpg")
+    os.rename(tmp_path / "real/two/000.png", tmp_path / "real/one_002.png")
+    Image.new("RGB", (32, 32)).save(tmp_path / "real/two/\udcff\x1b.png", icc_profile=b"no profile")
+    score, told = scored("out", "--real", "real", "--other-real", "real", "--truth", "out")
+    rows = by_name(score)
+    assert rows["kid_small"]["images"] == 3 and rows["kid_small"]["reference"] == 7
+    assert f"note: real: 1 with {ODD_PROFILE} (two/\ufffd\ufffd.png)" in told
+    assert rows["psnr_to_truth"]["value"] == MOST_DECIBELS
+
+
+def test_notes_on_sizes_name_the_person_s_own_files(scored, tmp_path):
+    write_noise(tmp_path / "out", 3, seed=0, size=(128, 128))
+    (tmp_path / "real").mkdir()
+    write_noise(tmp_path / "real/inside", 3, seed=1, size=(128, 128))
+    Image.new("RGB", (40, 50)).save("real/inside/small one.bmp")
+    score, told = scored("out", "--real", "real")
+    note = (
+        "images of different sizes were resized and cropped to 40 x 40 pixels, the smallest being "
+        "real/inside/small one.bmp, which is less than half of the median shorter side, 128: leave it out or replace "
+        "it; resize them alike first"
+    )
+    assert by_name(score)["kid_small"]["note"] == note
+    assert f"note: kid_small: {note}" in told and "data.image_size" not in told and "000003.png" not in told
+
+
 def test_outputs_with_and_without_another_tool_s_suffix_are_not_mixed_up(scored, failure, tmp_path):
     both = write_noise(tmp_path / "both", 2, seed=0)
     (both / "000_fake_B.png").write_bytes((both / "001.png").read_bytes())
@@ -259,4 +293,21 @@ def test_one_picture_is_no_set_but_is_a_pair(scored, failure, tmp_path):
 
 def test_choices_and_defaults_are_those_of_params_yaml(settings):
     assert [features.value for features in Features] == list(FEATURE_SETS)
-    assert {**settings["evaluate"], **DEFAULTS} == settings["evaluate"]
+    assert settings["evaluate"] == DEFAULTS
+
+
+def test_params_yaml_says_how_to_measure_unless_it_is_another_project_s(settings, tmp_path, capsys):
+    file = tmp_path / "params.yaml"
+    assert measuring(file, None).config == CONFIG
+    settings["evaluate"] |= {"features": "efficientnet_lite2", "seed": 7}
+    settings["train"]["accelerator"] = "cpu"
+    YAML().dump(settings, file)
+    expected = EvaluateConfig(**settings["evaluate"])
+    assert measuring(file, None) == (expected, "cpu")
+    assert measuring(file, "inception").config == expected.model_copy(update={"features": "inception"})
+    assert capsys.readouterr().out == ""
+    for foreign in ("lr: 0.1\nepochs: [1, 2]\n", "- a\n- b\n", "a: [", "evaluate: {features: large}\n", ""):
+        file.write_text(foreign)
+        assert measuring(file, None).config == CONFIG
+        (note,) = capsys.readouterr().out.splitlines()
+        assert note.startswith(f"note: measured by the default settings, because {file} cannot be used here ({file}: ")

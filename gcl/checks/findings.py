@@ -15,6 +15,9 @@ OFTEN = 0.7
 MANY_COPIES = 0.05
 """The share of a split from which on copies in it are worth a look; fewer stand in the table only."""
 
+MOST_ALIKE = 0.5
+"""The share of a split from which on copies in it are more than a few that slipped in."""
+
 UNEVEN = 3
 """How many times as many training images one domain may have as the other."""
 
@@ -54,8 +57,13 @@ def findings(check: FolderCheck) -> list[Finding]:
 
 def telling(most: Telling) -> str:
     """The number that tells most, with its means: "brightness: on average 120 of 255 in A, 60 of 255 in B"."""
-    unit = most.number.unit
-    return f"{most.number.words}: on average {most.mean_a:.3g}{unit} in A, {most.mean_b:.3g}{unit} in B"
+    unit, (of_a, of_b) = most.number.unit, map(_mean, (most.mean_a, most.mean_b))
+    return f"{most.number.words}: on average {of_a}{unit} in A, {of_b}{unit} in B"
+
+
+def _mean(value: float) -> str:
+    """``value`` to three digits, or from 100 up as a whole number."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 # --- what prepare will say -----------------------------------------------------------------------------------------
@@ -111,6 +119,8 @@ def _copies_within(check: FolderCheck) -> Iterator[Finding]:
     advice = "Keep one of each. Images with copies are trained on more often, and count more often in the metrics."
     if any(found.of in to_hold_back for found in many):
         advice += " Test images that are held back would have copies in training, which invalidates the metrics."
+    if any(len(found.copies) > MOST_ALIKE * found.images for found in many):
+        advice += " Most images look alike, as the frames of one video do: take fewer of them, further apart."
     pairs = [pair for found in many for pair in _pairs(found)]
     yield Finding(f"{'; '.join(map(_told, many))}.", advice, pairs)
 

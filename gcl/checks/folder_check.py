@@ -1,8 +1,7 @@
 """Checks a folder of trainA, trainB and, optionally, testA and testB: reads every image once and compares them all."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,13 @@ from gcl.images.file_lists import by_remark, readable
 from gcl.images.finding import find_images, passed_over
 from gcl.images.manifest import SPLITS, Skipped
 from gcl.parallel import in_parallel
-from gcl.sources.folder import EXPECTED_TREE, SMALLEST_SIDE
+from gcl.sources.folder import EXPECTED_TREE, SMALLEST_SIDE, Track
 
 LARGEST_COMPARED = 256
 """The shorter side, in pixels, to which images are shrunk before their pixels are compared; smaller ones stay."""
 
 SMALLEST_SHARE = 0.05
 """The share of the images that may be smaller than the size at which pixels are compared."""
-
-Track = Callable[[Iterable, str, int], Iterable]
-"""Yields the items it is given and shows their progress; the other arguments are a description and a total."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,6 @@ class FolderCheck:
         unusable: the files that ``gcl prepare`` refuses, with its reasons.
         notes: other remarks on files.
         copies: see :func:`gcl.checks.copies.find_copies`.
-        probes: what tells trainA from trainB (:mod:`gcl.checks.probe`); of several copies in a split, one is used.
     """
 
     splits: list[str]
@@ -45,11 +40,20 @@ class FolderCheck:
     unusable: list[Skipped]
     notes: list[str]
     copies: list[Copies]
-    probes: list[Probe]
+
+    @cached_property
+    def probes(self) -> list[Probe]:
+        """What tells trainA from trainB (:mod:`gcl.checks.probe`); of several copies in a split, one is used."""
+        return probe_groups(*([image.numbers for image in self.distinct(split)] for split in ("trainA", "trainB")))
 
     def of(self, split: str) -> list[ImageFacts]:
         """The usable images of ``split``."""
         return [image for image in self.images if image.split == split]
+
+    def distinct(self, split: str) -> list[ImageFacts]:
+        """The usable images of ``split`` without those that repeat another one there."""
+        repeated = {copy.image for group in self.copies if group.where == group.of for copy in group.copies}
+        return [image for image in self.of(split) if image.told not in repeated]
 
 
 def check_folder(folder: Path, track: Track) -> FolderCheck:
@@ -63,13 +67,7 @@ def check_folder(folder: Path, track: Track) -> FolderCheck:
     for split in splits:
         remarks = by_remark((image.label, image.remarks) for image in images if image.split == split)
         notes += [f"{split}: {remark}" for remark in remarks]
-    copies = find_copies(images)
-    repeated = {copy.image for group in copies if group.where == group.of for copy in group.copies}
-    of_a, of_b = (
-        [image.numbers for image in images if image.split == split and image.told not in repeated]
-        for split in ("trainA", "trainB")
-    )
-    return FolderCheck(splits, images, unusable, notes, copies, probe_groups(of_a, of_b))
+    return FolderCheck(splits, images, unusable, notes, find_copies(images))
 
 
 def _splits(folder: Path) -> list[str]:

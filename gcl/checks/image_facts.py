@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from gcl.checks.image_numbers import numbers_of
 from gcl.checks.jpeg_quality import jpeg_quality
-from gcl.images.decoding import FORMATS, BadImageError, decode
+from gcl.images.decoding import FORMATS, BadImageError, decode, read_rgb
 from gcl.images.manifest import Skipped
 from gcl.sources.folder import SMALLEST_SIDE
 
@@ -43,26 +43,30 @@ class ImageFacts:
     """What is known of one image.
 
     Attributes:
-        split, label: where it lies, see :class:`ImageFile`.
+        split, label, path: where it lies, see :class:`ImageFile`.
         width, height: in pixels, upright.
         format: JPEG, PNG, ...
         kinds: what is special about its pixels, such as "gray" or "16 bits".
         remarks: what its 8-bit RGB pixels leave out (:func:`gcl.images.decoding.decode`).
         numbers: the numbers of :mod:`gcl.checks.groups`, by name.
-        pixels: SHA-256 of the size and the shrunken pixels; equal for the same pixels in files of the same size.
+        shrunken: SHA-256 of the size and the shrunken pixels.
+        reduced: whether they were decoded at a fraction of their size, so that ``shrunken`` differs from that of the
+            same pixels in a file of another format; :func:`all_pixels` compares them.
         fingerprint, mirrored: perceptual hashes of the image and of its mirror image, (4,) uint64 each.
         thumbnail: (32, 32, 3) uint8.
     """
 
     split: str
     label: str
+    path: Path
     width: int
     height: int
     format: str
     kinds: tuple[str, ...]
     remarks: tuple[str, ...]
     numbers: dict[str, float]
-    pixels: str
+    shrunken: str
+    reduced: bool
     fingerprint: np.ndarray
     mirrored: np.ndarray
     thumbnail: np.ndarray
@@ -101,7 +105,8 @@ def read_facts(side: int, file: ImageFile) -> ImageFacts | Skipped:
     """
     with warnings.catch_warnings(action="ignore"):
         try:
-            image, size, remarks = _large_jpeg(file.path, side) or _any_image(file.path)
+            large_jpeg = _large_jpeg(file.path, side)
+            image, size, remarks = large_jpeg or _any_image(file.path)
         except BadImageError as error:
             return Skipped(file.split, file.label, error.reason)
         width, height = size
@@ -114,17 +119,29 @@ def read_facts(side: int, file: ImageFile) -> ImageFacts | Skipped:
     return ImageFacts(
         file.split,
         file.label,
+        file.path,
         width,
         height,
         format,
         kinds,
         tuple(remarks),
         numbers_of(image) | sizes | header_numbers,
-        hashlib.sha256(f"{width}x{height}".encode() + image.tobytes()).hexdigest(),
+        _digest(image, size),
+        large_jpeg is not None,
         _fingerprint(image),
         _fingerprint(ImageOps.mirror(image)),
         np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
     )
+
+
+def all_pixels(path: Path) -> str:
+    """SHA-256 of the size and of all pixels, fully decoded. Raises BadImageError."""
+    image = read_rgb(path)
+    return _digest(image, image.size)
+
+
+def _digest(image: Image.Image, size: tuple[int, int]) -> str:
+    return hashlib.sha256(f"{size}".encode() + image.tobytes()).hexdigest()
 
 
 def _any_image(path: Path) -> tuple[Image.Image, tuple[int, int], list[str]]:

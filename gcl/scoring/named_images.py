@@ -18,12 +18,7 @@ def named_images(folder: Path) -> tuple[Images, list[str]]:
     A name is the path in ``folder`` without the suffix: ``sub/a.jpg`` is called ``sub_a``, as ``gcl prepare`` calls it.
     UserError if there is no such folder, if it holds no images, or if two images have one name.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: {'a file, not a folder' if folder.exists() else 'there is no such folder'}")
-    found, others = find_images(folder)
-    if not found:
-        hints = [f"files ending in {' '.join(SUFFIXES)} are read", *passed_over(others)]
-        raise UserError(f"{folder}: no images here; {'; '.join(hints)}")
+    found, notes = _found(folder)
     images: Images = {}
     for path in found:
         name = readable(path.relative_to(folder)).removesuffix(path.suffix).replace("/", "_")
@@ -31,7 +26,27 @@ def named_images(folder: Path) -> tuple[Images, list[str]]:
         if other is not path:
             first, second = (readable(file.relative_to(folder)) for file in (other, path))
             raise UserError(f"{folder}: {first} and {second} are both called {name}; leave one of them out")
-    return dict(sorted(images.items())), [*_several_folders(folder, found), *passed_over(others)]
+    return dict(sorted(images.items())), notes
+
+
+def unpaired_images(folder: Path) -> tuple[Images, list[str]]:
+    """The same images by their whole paths, for sets in which names do not matter and may occur twice.
+
+    UserError if there is no such folder or if it holds no images.
+    """
+    found, notes = _found(folder)
+    return {path.relative_to(folder).as_posix(): path for path in found}, notes
+
+
+def _found(folder: Path) -> tuple[list[Path], list[str]]:
+    """The images in ``folder`` and in all folders inside it; UserError if there are none."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: {'a file, not a folder' if folder.exists() else 'there is no such folder'}")
+    found, others = find_images(folder)
+    if not found:
+        hints = [f"files ending in {' '.join(SUFFIXES)} are read", *passed_over(others)]
+        raise UserError(f"{folder}: no images here; {'; '.join(hints)}")
+    return found, [*_several_folders(folder, found), *passed_over(others)]
 
 
 def _several_folders(folder: Path, found: list[Path]) -> list[str]:

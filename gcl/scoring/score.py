@@ -1,5 +1,6 @@
 """Scores a folder of translations by every metric that the other folders allow, beside its yardsticks."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,19 +8,24 @@ from typing import NamedTuple
 
 from gcl.config import EvaluateConfig
 from gcl.errors import UserError
+from gcl.images.file_lists import readable
 from gcl.measures.evaluation_context import Context
 from gcl.measures.evaluation_rows import Row
 from gcl.measures.verdict import Verdict, is_judged, verdict_on
-from gcl.scoring.decoded_copies import Copy, Track, copy_decoded
-from gcl.scoring.named_images import named_images
+from gcl.scoring.decoded_copies import Copy, copy_decoded
+from gcl.scoring.named_images import named_images, unpaired_images
 from gcl.scoring.pairing import pair
 from gcl.scoring.plain_folders import PlainFolders
 from gcl.scoring.scored_rows import measurable, scored_rows
+from gcl.sources.folder import Track
 
 OUTPUTS, REAL, INPUT, TRUTH, OTHER_REAL = "outputs", "real", "input", "truth", "other-real"
 """What messages call the folders: the outputs and, as on the command line, the others."""
 
 FEWEST = "comparing sets of images takes at least two outputs and two real images"
+
+SIZE_ADVICE, OWN_SIZE_ADVICE = "data.image_size gives all images one shorter side", "resize them alike first"
+"""What a measurement advises if images differ in size, and what a score does."""
 
 
 class Score(NamedTuple):
@@ -42,35 +48,40 @@ def score(folders: Mapping[str, Path], config: EvaluateConfig, device: str, trac
     if a folder is missing or empty, if an image cannot be used, or if nothing pairs or can be measured.
     """
     with TemporaryDirectory(prefix="gcl-score-") as scratch:
-        copies, notes = _copies(folders, Path(scratch), track)
+        copied, notes = _copied(folders, Path(scratch), track)
+        copies = {name: Path(scratch, name) for name in copied}
         against_real = _context(copies, REAL, config, device)
         against_truth = _context(copies, TRUTH, config, device) if TRUTH in copies else None
         measured = measurable(against_real, against_truth)
         if not measured:
             raise UserError(f"nothing can be measured: {FEWEST}")
-        rows = list(track(scored_rows(measured), "measuring", len(measured)))
+        originals = {f"{name}/{copy.copy.name}": copy.path for name in copied for copy in copied[name]}
+        measuring = track(scored_rows(measured), "measuring", len(measured))
+        rows = [{**row, "note": row["note"] and _retold(row["note"], originals)} for row in measuring]
     verdict = verdict_on(rows) if any(map(is_judged, rows)) else None
     return Score(rows, verdict, [*notes, *_explained(rows, verdict)])
 
 
-def _copies(folders: Mapping[str, Path], scratch: Path, track: Track) -> tuple[dict[str, Path], list[str]]:
-    """Writes copies of the images to be measured; returns their folders, and notes on what was found."""
+def _copied(folders: Mapping[str, Path], scratch: Path, track: Track) -> tuple[dict[str, list[Copy]], list[str]]:
+    """Writes copies of the images to be measured to folders in ``scratch``; also returns notes on what was found."""
     images, notes = {}, []
     for name, folder in folders.items():
-        images[name], found = named_images(folder)
+        images[name], found = unpaired_images(folder) if name in (REAL, OTHER_REAL) else named_images(folder)
         notes += [f"{name}: {note}" for note in found]
     partners = {name: images[name] for name in (INPUT, TRUTH) if name in images}
     common, images[OUTPUTS], left_out = pair(images[OUTPUTS], partners)
+    # Of each pair, both copies get one number. The order is that of the files in an evaluation.
+    common.sort(key="{}.png".format)
     for name in (OUTPUTS, *partners):
         images[name] = {key: images[name][key] for key in common}
     copied: dict[str, list[Copy]] = {}
     notes += left_out
     # The outputs come first, because their sizes decide those of their partners.
     for name in (OUTPUTS, *(name for name in images if name != OUTPUTS)):
-        sizes = {copy.name: copy.size for copy in copied[OUTPUTS]} if name in partners else None
+        sizes = [copy.size for copy in copied[OUTPUTS]] if name in partners else None
         copied[name], told = copy_decoded(name, images[name], scratch / name, track, sizes)
         notes += told
-    return {name: scratch / name for name in folders}, [*notes, *_jpegs(copied)]
+    return copied, [*notes, *_jpegs(copied)]
 
 
 def _jpegs(copied: Mapping[str, Sequence[Copy]]) -> list[str]:
@@ -85,6 +96,15 @@ def _context(copies: Mapping[str, Path], compared: str, config: EvaluateConfig, 
     splits = {"testA": INPUT, "testB": compared, "trainB": OTHER_REAL}
     given = {split: copies[name] for split, name in splits.items() if name in copies}
     return Context(config, PlainFolders(given, copies[OUTPUTS], compared == TRUTH), copies[OUTPUTS], device)
+
+
+def _retold(note: str, originals: Mapping[str, Path]) -> str:
+    """``note`` on a measurement with the names of the originals instead of those of the copies, "FOLDER/NUMBER.png".
+
+    Nobody who scores a folder needs the parameter by which ``gcl prepare`` resizes images.
+    """
+    named = re.sub(r"[\w-]+/\d+\.png", lambda copy: readable(originals[copy[0]]), note)
+    return named.replace(SIZE_ADVICE, OWN_SIZE_ADVICE)
 
 
 def _explained(rows: Sequence[Row], verdict: Verdict | None) -> list[str]:

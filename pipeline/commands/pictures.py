@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.folders import PARAMS
-from pipeline.commands.options import params_in
 from pipeline.running.stopping import stop_cleanly
 
 app = typer.Typer()
@@ -22,6 +21,15 @@ class Features(StrEnum):
     small = "small"
     efficientnet_lite2 = "efficientnet_lite2"
     inception = "inception"
+
+
+FeaturesOption = Annotated[
+    Features | None,
+    typer.Option(
+        help="What images are compared by; inception gives the published metrics.",
+        show_default="evaluate.features of params.yaml; without it small",
+    ),
+]
 
 
 @app.command()
@@ -39,12 +47,14 @@ def contact_sheet(
     metrics: Annotated[
         bool, typer.Option("--metrics", help="Write LPIPS and structure to the input under each translation.")
     ] = False,
-    features: Annotated[
-        Features, typer.Option(help="Features to measure on, as in evaluate.features.")
-    ] = Features.small,
+    features: FeaturesOption = None,
 ):
-    """Show pictures of several models side by side: a row for each input, a column for each folder."""
+    """Show pictures of several models side by side: a row for each input, a column for each folder.
+
+    What is written below them is measured as `gcl score` does.
+    """
     from pipeline.pictures.contact_sheet import contact_sheet
+    from pipeline.pictures.measuring import measuring
 
     stop_cleanly()
     contact_sheet(
@@ -53,7 +63,7 @@ def contact_sheet(
         target,
         None if labels is None else labels.split(","),
         count,
-        features.value if metrics else None,
+        measuring(PARAMS, features and features.value) if metrics else None,
     )
 
 
@@ -64,23 +74,20 @@ def score(
     inputs: Annotated[Path | None, typer.Option("--input", help="What the outputs were made from, by name.")] = None,
     truth: Annotated[Path | None, typer.Option(help="The true translations, by name.")] = None,
     other_real: Annotated[Path | None, typer.Option(help="Other real images of B, as a yardstick.")] = None,
-    features: Annotated[
-        Features, typer.Option(help="What images are compared by; inception gives the published metrics.")
-    ] = Features.small,
+    features: FeaturesOption = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for everything that is printed.")] = None,
 ):
     """Measure any program's pictures by every metric that the given folders allow, beside doing nothing.
 
-    Images pair by name; the folders are only read. The weights, batch size and seed for evaluation are those of
-    params.yaml, if the working directory has one.
+    Images pair by name; the folders are only read. No params.yaml is needed; if the working directory has one of this
+    project, the features, weights, batch size and seed for evaluation, and the accelerator, are its own.
     """
-    params = params_in(PARAMS) if PARAMS.is_file() else None
     from pipeline.pictures.score import print_score
 
     stop_cleanly()
     given = {"outputs": outputs, "real": real, "input": inputs, "truth": truth, "other-real": other_real}
     folders = {name: folder for name, folder in given.items() if folder is not None}
-    print_score(folders, features.value, params, json_file)
+    print_score(folders, features and features.value, PARAMS, json_file)
 
 
 @app.command()

@@ -59,7 +59,7 @@ def print_page(name: str, check: FolderCheck, found: list[Finding]) -> None:
     _say(COPIES if check.copies else f"None found. {COPIES}")
     _title("What tells A from B apart from the content")
     if check.probes[0].accuracy is None:
-        counts = " and ".join(f"{len(check.of(f'train{domain}'))} of {domain}" for domain in "AB")
+        counts = " and ".join(f"{len(check.distinct(f'train{domain}'))} of {domain}" for domain in "AB")
         _say(f"Nothing can be said: {counts}, copies left out, are too few to tell a difference from chance.")
     else:
         console.print(_probes(check), soft_wrap=False)

@@ -14,6 +14,7 @@ from gcl.scoring.pairing import outputs_by_partner
 from pipeline.console import announce, progress_bar
 from pipeline.pictures.captions import distances_to_input
 from pipeline.pictures.drawing import Cell, draw_sheet, empty_frame, thumbnail
+from pipeline.pictures.measuring import Measuring
 
 
 class Column(NamedTuple):
@@ -28,13 +29,18 @@ class Column(NamedTuple):
 
 
 def contact_sheet(
-    source: Path, folders: Sequence[Path], target: Path, labels: Sequence[str] | None, count: int, features: str | None
+    source: Path,
+    folders: Sequence[Path],
+    target: Path,
+    labels: Sequence[str] | None,
+    count: int,
+    metrics: Measuring | None,
 ) -> None:
     """Writes the PNG ``target``: a row for each of ``count`` images in ``source``, a column for each of ``folders``.
 
     The rows are spread evenly over those images that have any translation. ``labels`` belong to the columns; None
-    takes the folders' names. With ``features``, a name in FEATURE_SETS, each translation's distances to its input
-    stand below it. UserError, and nothing is written, if a folder holds no translation of an image in ``source``, if an
+    takes the folders' names. With ``metrics``, each translation's distances to its input, measured so, stand
+    below it. UserError, and nothing is written, if a folder holds no translation of an image in ``source``, if an
     image cannot be read, or if ``target`` is no .png file or lies in one of the folders.
     """
     _check_target(target, [source, *folders])
@@ -42,7 +48,7 @@ def contact_sheet(
     inputs, passed_over = named_images(source)
     columns = [_column(label, folder, source, inputs) for label, folder in zip(labels, folders, strict=True)]
     names = _spread([name for name in inputs if any(name in column.images for column in columns)], count)
-    captions = [{} if features is None else _captions(inputs, column, names, features) for column in columns]
+    captions = [{} if metrics is None else _captions(inputs, column, names, metrics) for column in columns]
     rows = []
     for name in progress_bar(names, "drawing", len(names)):
         picture = thumbnail(read_rgb(inputs[name]))
@@ -115,6 +121,6 @@ def _spread(names: Sequence[str], count: int) -> list[str]:
     return [names[place] for place in places]
 
 
-def _captions(inputs: Images, column: Column, names: Sequence[str], features: str) -> dict[str, list[str]]:
+def _captions(inputs: Images, column: Column, names: Sequence[str], metrics: Measuring) -> dict[str, list[str]]:
     pairs = {name: (column.images[name], inputs[name]) for name in names if name in column.images}
-    return distances_to_input(pairs, features)
+    return distances_to_input(pairs, *metrics)

@@ -5,17 +5,13 @@ from pathlib import Path
 
 from rich.table import Table
 
-from gcl.config import EvaluateConfig, Params
-from gcl.errors import UserError
 from gcl.files import write_json
 from gcl.measures.evaluation_rows import SIDES, YARDSTICKS, Row
 from gcl.measures.rounding import UNKNOWN, shown
 from gcl.scoring.score import score
 from pipeline.console import announce, console, progress_bar
-from pipeline.running.devices import one_device
-
-DEFAULTS = {"inception_weights": None, "alexnet_weights": None, "batch_size": 50, "seed": 0}
-"""The section ``evaluate`` of the project's params.yaml without its features, for where there is no params.yaml."""
+from pipeline.pictures.json_file import check_json_target
+from pipeline.pictures.measuring import measuring
 
 INTERVAL = "95 %\ninterval"
 
@@ -26,16 +22,14 @@ LEGEND = (
 """What the columns hold."""
 
 
-def print_score(folders: Mapping[str, Path], features: str, params: Params | None, output: Path | None) -> None:
+def print_score(folders: Mapping[str, Path], features: str | None, params_file: Path, output: Path | None) -> None:
     """Scores ``folders`` (:func:`gcl.scoring.score.score`), prints everything and writes it to the JSON ``output``.
 
-    Weights, batch size, seed and accelerator are those of ``params``, or the defaults.
+    ``params_file`` and ``features`` are those of :func:`pipeline.pictures.measuring.measuring`.
     """
-    config = EvaluateConfig(**{**(params.evaluate.model_dump() if params else DEFAULTS), "features": features})
-    accelerator = params.train.accelerator if params else "auto"
-    if output is not None and (output.is_dir() or not output.resolve().parent.is_dir()):
-        raise UserError(f"--json {output}: name a file in a folder that exists")
-    scored = score(folders, config, one_device(accelerator).type, progress_bar)
+    check_json_target(output)
+    config, device = measuring(params_file, features)
+    scored = score(folders, config, device, progress_bar)
     console.print(_table(scored.rows))
     announce(LEGEND)
     for note in scored.notes:
