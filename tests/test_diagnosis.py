@@ -120,6 +120,16 @@ def test_a_grid_that_the_inputs_or_real_images_have_too_is_none(drawn):
         assert grid(seen(drawn | {name: gridded[name]}, gridded["truth"])) < 1 < grid(seen(drawn, gridded["truth"]))
 
 
+def test_the_blocks_of_one_picture_are_no_evidence_of_their_own(drawn):
+    """Pictures of four times as many blocks give the same value, and one picture alone gives none."""
+    few = {name: images[:3] for name, images in drawn.items()}
+    few["truth"] = [with_pattern(image, (ROWS + COLUMNS) % 2 == 0) for image in few["truth"]]
+    tiled = {name: [np.tile(image, (2, 2, 1)) for image in images] for name, images in few.items()}
+    assert 1 < grid(seen(tiled, tiled["truth"])) == pytest.approx(grid(seen(few, few["truth"])))
+    alone = {name: images[:1] for name, images in tiled.items()}
+    assert grid(seen(alone, alone["truth"])) is None
+
+
 @pytest.mark.parametrize("low, share", [(0, 0.0), (1, 0.05), (2, 0.1), (20, 1.0)])
 def test_saturation_is_a_share_of_the_training(drawn, low, share):
     evidence = seen(drawn, drawn["truth"], [0.009] * low + [0.01] * (20 - low))

@@ -2,7 +2,7 @@
 
 A grid is a pattern that repeats after exactly so many pixels in both directions, which in the spectrum of a block of
 32x32 pixels are single points. Their strength is compared with that of the frequencies around them, in decibels (10
-log10 of the power), and its mean over all blocks with that of the inputs and of real images.
+log10 of the power), and its mean over all pictures with that of the inputs and of real images.
 """
 
 from collections.abc import Sequence
@@ -30,18 +30,22 @@ VISIBLE = 1.0
 
 def grid(evidence: Evidence) -> float | None:
     """By how many decibels the strongest grid of the translations stands out more than that of the same period in the
-    inputs or in real B, or than its surroundings, two standard errors deducted; None if all images of a set are
-    smaller than a block."""
+    inputs or in real B, or than its surroundings, two standard errors deducted. None if fewer than two
+    translations, or no images of another set, are as large as a block: what a single picture shows may be a grid."""
     sets = [_prominences(pictures) for pictures in (evidence.translations, evidence.inputs, evidence.real)]
-    if not all(len(blocks) for blocks in sets):
+    if len(sets[0]) < 2 or not all(map(len, sets)):
         return None
-    return max(excess(*(blocks[:, period] for blocks in sets), NOTHING) for period in range(len(PERIODS)))
+    return max(excess(*(grids[:, period] for grids in sets), NOTHING) for period in range(len(PERIODS)))
 
 
 def _prominences(pictures: Sequence[Picture]) -> np.ndarray:
-    """How far each grid stands out in each block, in decibels: (blocks, periods)."""
+    """How far each grid stands out in each picture that is not smaller than a block, in decibels: (pictures, periods).
+
+    Blocks are averaged, since those of one picture resemble each other, and a standard error is one of independent
+    values.
+    """
     large = [picture.middle for picture in pictures if min(picture.middle.shape[:2]) >= BLOCK]
-    return np.concatenate([np.empty((0, len(PERIODS))), *(_spectra(pixels) @ CONTRASTS for pixels in large)])
+    return np.array([_spectra(pixels).mean(axis=0) @ CONTRASTS for pixels in large])
 
 
 def _spectra(pixels: np.ndarray) -> np.ndarray:
