@@ -38,6 +38,12 @@ SIZE = 21, 18
 """The width and height of the test image, which are no multiples of the generator's stride."""
 
 
+@pytest.fixture(autouse=True)
+def search_path(monkeypatch):
+    """MLflow puts the code of a model that it loads first, where processes that other tests start would find it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """A repository root with an empty store, named in the environment, and a model folder."""

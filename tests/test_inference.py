@@ -29,7 +29,7 @@ def model(tmp_path, generator):
 def test_a_saved_model_translates_alike(generator, model):
     images = torch.rand(2, 3, 16, 24) * 2 - 1
     assert torch.equal(translate_image(load_generator(str(model)), images), translate_image(generator, images))
-    assert sorted(path.name for path in model.iterdir()) == ["generator.safetensors", "model.json"]
+    assert sorted(path.name for path in model.iterdir()) == ["README.md", "generator.safetensors", "model.json"]
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 23), (5, 64), (31, 8), (1, 1), (2, 300)])

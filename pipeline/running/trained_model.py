@@ -24,15 +24,13 @@ NOT_OF_TRAINING = ("data", "translate", "evaluate")
 """The sections of params.yaml that shape what is done before and after a training."""
 
 
-def made_from(
-    params: Params, manifest: Manifest, processes: int, start: Start | None, validated: bool
-) -> dict[str, Any]:
+def made_from(params: Params, manifest: Manifest, processes: int, start: Start | None) -> dict[str, Any]:
     """Everything that shapes a training; two trainings with the same go through the same states."""
     return {
         "data.sha256": manifest.sha256,
         "processes": processes,
         "start_from": None if start is None else start.lineage["generator_sha256"],
-        "judge": {"features": params.evaluate.features, "seed": params.evaluate.seed} if validated else None,
+        "judge": {"features": params.evaluate.features, "seed": params.evaluate.seed} if manifest.validates else None,
         **_sections(params, None),
     }
 

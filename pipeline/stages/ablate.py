@@ -74,7 +74,7 @@ def _finished(folder: Path, made_from: str) -> bool:
     return file.is_file() and file.read_text(encoding="utf-8").strip() == made_from
 
 
-def _fingerprint(params: Params, data: str, start: Start | None) -> str:
+def _fingerprint(params: Params, data: str, start: Start | None = None) -> str:
     """The SHA-256 of everything that determines a seed's results: parameters, data, the stage's code, and the model
     that the training starts from."""
     weights = None if start is None else start.lineage["generator_sha256"]

@@ -49,11 +49,8 @@ def run_training(
     start = start_of(params, run.model)
     if start is not None:
         _announce_start(start)
-    # Nobody looks at the curves of a variant, so it is validated only if that decides something.
-    validated = manifest.validates and (run.variant is None or any(_validation_decides(params).values()))
-    saved = Unfinished(
-        unfinished, made_from(params, manifest, fabric.world_size, start, validated), extensible=run.variant is None
-    )
+    made = made_from(params, manifest, fabric.world_size, start)
+    saved = Unfinished(unfinished, made, extensible=run.variant is None)
     # Experiments in clones may share a training: the same variant, while other settings differ.
     with only_writer(run.curves_file, run.run_file), only_writer(saved.folder, wait=saved.in_clone):
         # The folder is created first, so that a missing permission is found now and not after the training.
@@ -67,7 +64,7 @@ def run_training(
                 if known is None:
                     mlflow_run.log_params(read_by_training(params))
                     mlflow_run.set_tags(_lineage(start, state))
-                training = _Training(trainer, params, prepared, run, mlflow_run, saved, state, validated)
+                training = _Training(trainer, params, prepared, run, mlflow_run, saved, state)
                 training.run(records)
                 save_model(folder, trainer, params, manifest, training.step, training.validations, start)
                 training.log_results(folder)
@@ -81,7 +78,7 @@ class _Training:
 
     Attributes:
         step: the last step so far.
-        validations: its validations; None if it is not validated.
+        validations: its validations; None if the data set has no validation images.
     """
 
     def __init__(
@@ -93,7 +90,6 @@ class _Training:
         mlflow_run: TrackedRun,
         unfinished: Unfinished,
         state: State | None,
-        validated: bool,
     ):
         self._trainer, self._config, self._run = trainer, params.train, run
         self._mlflow_run, self._unfinished = mlflow_run, unfinished
@@ -103,7 +99,7 @@ class _Training:
         self._images = sample_images(prepared, params.train, trainer.fabric.device)
         self._samples = Samples(run.samples, unfinished.samples, self.step)
         self.validations = None
-        if validated:
+        if prepared.manifest.validates:
             measures = Validation(params.evaluate, prepared, params.train.validation_images, trainer.fabric.device.type)
             self.validations = Validations(measures, trainer, params.train, contents.get("validations"))
         self._logged = 0
@@ -239,14 +235,6 @@ def _lineage(start: Start | None, state: State | None) -> dict[str, str]:
     return tags
 
 
-def _validation_decides(params: Params) -> dict[str, bool]:
-    """The keys of params.yaml that need validation images if they are set, and whether they are."""
-    return {
-        "translate.checkpoint": params.translate.checkpoint == "best",
-        "train.stop_after": params.train.stop_after is not None,
-    }
-
-
 def _check_validation(params: Params, manifest: Manifest) -> None:
     """UserError if there are no validation images although something depends on them; otherwise only says so."""
     if manifest.validates and (params.train.best_by != "lpips_to_truth" or manifest.validation_paired):
@@ -256,7 +244,7 @@ def _check_validation(params: Params, manifest: Manifest) -> None:
             "train.best_by = lpips_to_truth: the true translations of the validation images are not known; choose kid"
         )
     advice = "data.validation_share (of a folder, enough for two images per domain) or data.scenes_validation above 0"
-    keys = _validation_decides(params)
+    keys = {"translate.checkpoint": params.translate.checkpoint == "best", "train.stop_after": params.train.stop_after}
     for key in filter(keys.get, keys):
         raise UserError(f"{key} needs validation images, and the data set has none; prepare it with {advice}")
     announce(f"note: no validation, because the data set has no images for it; prepare it with {advice}")
