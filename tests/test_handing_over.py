@@ -38,10 +38,12 @@ SIZE = 21, 18
 """The width and height of the test image, which are no multiples of the generator's stride."""
 
 
-@pytest.fixture(autouse=True)
-def search_path(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def search_path():
     """MLflow puts the code of a model that it loads first, where processes that other tests start would find it."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", list(sys.path))
+        yield
 
 
 @pytest.fixture(scope="module")
