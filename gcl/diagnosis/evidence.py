@@ -14,6 +14,7 @@ from PIL import Image
 
 from gcl.errors import UserError
 from gcl.images.decoding import read_rgb
+from gcl.images.spreading import spread_out
 
 MOST = 100
 """The most images of a set that are looked at: those at even distances in the order of their names."""
@@ -73,20 +74,15 @@ def read_evidence(
 
     Raises UserError for a translation of another size than its input.
     """
-    inputs = _spread_out(inputs)
+    inputs = spread_out(inputs, MOST)
     pictures = [read_picture(path) for path in inputs]
     files = [translation(path.stem) for path in inputs]
     translations = [read_picture(path) for path in files]
     for path, before, after in zip(files, pictures, translations, strict=True):
         if before.whole.shape != after.whole.shape or before.middle.shape != after.middle.shape:
             raise UserError(f"{path}: not of the same size as its input; run: gcl translate")
-    of_b = [read_picture(path) for path in _spread_out(real)]
+    of_b = [read_picture(path) for path in spread_out(real, MOST)]
     return Evidence(pictures, translations, of_b, discriminator, saturated)
-
-
-def _spread_out(files: Sequence[Path]) -> list[Path]:
-    places = np.linspace(0, len(files) - 1, min(MOST, len(files))).round().astype(int)
-    return [files[place] for place in places]
 
 
 def read_picture(path: Path) -> Picture:

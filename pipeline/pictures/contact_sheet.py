@@ -4,11 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from gcl.errors import UserError
 from gcl.images.decoding import read_rgb, save_png
 from gcl.images.file_lists import readable, some
+from gcl.images.spreading import spread_out
 from gcl.scoring.named_images import Images, named_images
 from gcl.scoring.pairing import outputs_by_partner
 from pipeline.console import announce, progress_bar
@@ -47,7 +46,7 @@ def contact_sheet(
     labels = folder_labels(folders) if labels is None else _checked_labels(labels, folders)
     inputs, passed_over = named_images(source)
     columns = [_column(label, folder, source, inputs) for label, folder in zip(labels, folders, strict=True)]
-    names = _spread([name for name in inputs if any(name in column.images for column in columns)], count)
+    names = spread_out([name for name in inputs if any(name in column.images for column in columns)], count)
     captions = [{} if metrics is None else _captions(inputs, column, names, metrics) for column in columns]
     rows = []
     for name in progress_bar(names, "drawing", len(names)):
@@ -113,12 +112,6 @@ def _column(label: str, folder: Path, source: Path, inputs: Images) -> Column:
     if extra:
         notes.append(f"{label}: {len(extra)} of {len(images)} belong to no input and are left out: {some(extra)}")
     return Column(label, images, notes)
-
-
-def _spread(names: Sequence[str], count: int) -> list[str]:
-    """At most ``count`` of ``names``, from the first to the last at equal distances."""
-    places = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
-    return [names[place] for place in places]
 
 
 def _captions(inputs: Images, column: Column, names: Sequence[str], metrics: Measuring) -> dict[str, list[str]]:

@@ -5,13 +5,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib import rc_context, rcParamsDefault
 
 from gcl.config import MAIN, Params
 from gcl.files import replaced_folder, write_json, write_whole
 from gcl.images.manifest import Manifest
 from gcl.images.prepared import Prepared
+from gcl.images.spreading import spread_out
 from gcl.measures.evaluation_rows import SIDES, YARDSTICKS
 from gcl.measures.rounding import UNKNOWN, rounded, shown
 from gcl.measures.statistics import RESAMPLES, Estimate, bootstrap_interval, chance_apart
@@ -173,9 +173,7 @@ def _interval(estimate: Estimate | None, seed: int) -> tuple[float, float] | Non
 
 def _strip(runs: Runs, prepared: Prepared) -> dict[str, list[Path]]:
     """Test images, spread evenly over the test set, and their translations by the first run of every variant."""
-    images = prepared.images("testA")
-    places = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
-    inputs = [images[place] for place in places]
+    inputs = spread_out(prepared.images("testA"), IMAGES)
     rows = {"input (A)": inputs}
     rows |= {variant: [of[0].translation(path.stem) for path in inputs] for variant, of in runs.items()}
     return rows | ({"truth (B)": [prepared.truth(path) for path in inputs]} if prepared.manifest.paired else {})
