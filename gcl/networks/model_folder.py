@@ -5,6 +5,8 @@ validated, generator_best.safetensors. Only the first is needed to translate.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,22 +108,34 @@ def load_weights(network: nn.Module, path: Path) -> None:
     """
     expected = network.state_dict()
     _check_header(expected, path)
-    state = load_file(path)
-    if told := not_finite(state):
-        raise UserError(f"{path}: {told}: the model cannot be used; train it again or choose another")
+    state = read_weights(path)
     # The tensors are assigned, because on the meta device there is no memory to copy into.
     network.load_state_dict({name: state[name].to(entry.dtype) for name, entry in expected.items()}, assign=True)
 
 
-def _check_header(expected: State, path: Path) -> None:
-    """UserError unless the file holds tensors of the ``expected`` names and shapes; only its header is read."""
+def read_weights(path: Path) -> State:
+    """The tensors of a safetensors file; UserError if it is missing or damaged, or holds values that are not finite."""
+    with _readable(path):
+        state = load_file(path)
+    if told := not_finite(state):
+        raise UserError(f"{path}: {told}: the model cannot be used; train it again or choose another")
+    return state
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with safe_open(path, framework="pt") as file:
-            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
+        yield
     except FileNotFoundError as error:
         raise UserError(f"{path}: file is missing") from error
     except SafetensorError as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def _check_header(expected: State, path: Path) -> None:
+    """UserError unless the file holds tensors of the ``expected`` names and shapes; only its header is read."""
+    with _readable(path), safe_open(path, framework="pt") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
     found = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     if told := differences(expected, found):
         raise UserError(f"{path}: does not hold the weights that were expected: {told}")

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from gcl.config import Params
 from gcl.contrast.methods import method_of
 from gcl.errors import UserError
 from gcl.files import sha256
-from gcl.networks.model_folder import GENERATORS, load_generator, read_description
-from gcl.networks.weight_checks import State, differences, not_finite
+from gcl.networks.model_folder import GENERATORS, load_generator, read_description, read_weights
+from gcl.networks.weight_checks import State, differences
 
 DISCRIMINATOR, CONTRAST = "discriminator.safetensors", "contrast.safetensors"
 """The files, in a model folder, of what a training needs beside the generator."""
@@ -65,11 +63,11 @@ def read_start(folder: Path, source: str, params: Params) -> Start:
     else:
         keys = ("channels", "layers", "spectral_norm") if params.discriminator.name == "patch" else ("channels",)
         faults += _differing(ours, theirs, [("discriminator", key) for key in keys])
-        weights["discriminator"] = _read(folder / DISCRIMINATOR)
-    if reason := _no_contrast(folder, params, theirs):
+        weights["discriminator"] = read_weights(folder / DISCRIMINATOR)
+    if reason := _no_contrast(folder, params, ours, theirs):
         notes.append(f"the layers of the contrast begin with random weights: {reason}")
     else:
-        weights["contrast"] = _read(folder / CONTRAST)
+        weights["contrast"] = read_weights(folder / CONTRAST)
     if faults:
         raise _misfit(source, faults)
     return Start(source, weights, _lineage(folder, source, description, sorted(weights), notes))
@@ -82,13 +80,13 @@ def _no_discriminator(folder: Path, ours: Mapping[str, Any], theirs: Mapping[str
     return "; ".join(_differing(ours, theirs, [("discriminator", "name")])) or None
 
 
-def _no_contrast(folder: Path, params: Params, theirs: Mapping[str, Any]) -> str | None:
+def _no_contrast(folder: Path, params: Params, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
     """Why the layers of the model's contrast are not taken; None if they are."""
     if "method" not in theirs or not (folder / CONTRAST).is_file():
         return "the model has none"
     if theirs["method"] != params.method:
         return f"method is {params.method}, and {theirs['method']} in the model"
-    return "; ".join(_differing(params.model_dump(mode="json"), theirs, method_of(params).shaping)) or None
+    return "; ".join(_differing(ours, theirs, method_of(params).shaping)) or None
 
 
 def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], keys: Iterable[tuple[str, str]]) -> list[str]:
@@ -104,17 +102,6 @@ def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], keys: Iterabl
 def _misfit(source: str, faults: list[str]) -> UserError:
     listed = "\n- ".join(faults)
     return UserError(f"train.start_from = {source}: its weights do not fit params.yaml:\n- {listed}")
-
-
-def _read(path: Path) -> State:
-    """The tensors in ``path``; UserError if it is damaged or holds values that are not finite."""
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error})") from error
-    if told := not_finite(state):
-        raise UserError(f"{path}: {told}; choose another model")
-    return state
 
 
 def _lineage(
