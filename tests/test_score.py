@@ -23,11 +23,11 @@ from gcl.measures.measurement import Measurement
 from gcl.measures.metrics import METRICS, Metric
 from gcl.measures.pair_distances import MOST_DECIBELS, peak_signal_to_noise
 from gcl.measures.rounding import shown
-from gcl.measures.set_distances import frechet_and_kernel
+from gcl.measures.set_distances import PooledVectors, frechet_and_kernel
 from gcl.measures.statistics import bootstrap_interval
 from gcl.measures.verdict import verdict_on
 from gcl.scoring import scored_rows
-from gcl.scoring.kernel_interval import kernel_distances, kernel_interval, pooled_vectors
+from gcl.scoring.kernel_interval import kernel_distances, kernel_interval
 from pipeline.cli import app
 from pipeline.commands.pictures import Features
 from pipeline.params import parse_params, read_mapping
@@ -204,7 +204,8 @@ def test_the_interval_of_the_kernel_distance_is_neither_biased_nor_random():
 def test_the_vectors_are_those_that_are_measured(size, tmp_path):
     first, second = write_noise(tmp_path / "a", 9, seed=0, size=size), write_noise(tmp_path / "b", 9, seed=1, top=200)
     kernel = frechet_and_kernel(first, second, judge_features(), 4, 0, "cpu")[1]
-    vectors = [pooled_vectors(folder, judge_features(), kernel.resize, 4, "cpu") for folder in (first, second)]
+    vectors_of = PooledVectors(judge_features(), kernel.resize, 4, "cpu")
+    vectors = [vectors_of(sorted(folder.iterdir())).double().numpy() for folder in (first, second)]
     assert kernel_distances(*vectors, np.ones((1, 9)), np.ones((1, 9)))[0] == pytest.approx(kernel.value, rel=1e-3)
 
 

@@ -84,16 +84,8 @@ class KernelReference:
         device: str,
         alike: Sequence[Path] = (),
     ):
-        self._side, _ = _common_side({file: read_rgb(file).size for file in (*reference, *alike)})
-        self._batch_size, self._seed, self._cuda = batch_size, seed, torch.device(device).type == "cuda"
-        self._layer = str(features.dimensions)
-        self._extractor = create_feature_extractor(
-            features.extractor,
-            [self._layer],
-            cuda=self._cuda,
-            feature_extractor_weights_path=features.weights,
-            verbose=False,
-        )
+        side, _ = _common_side({file: read_rgb(file).size for file in (*reference, *alike)})
+        self._vectors_of, self._seed = PooledVectors(features, side, batch_size, device), seed
         self._vectors = self._vectors_of(reference)
 
     def kernel_distance(self, images: Sequence[Path]) -> float:
@@ -107,8 +99,26 @@ class KernelReference:
         )
         return distance[KEY_METRIC_KID_MEAN]
 
-    def _vectors_of(self, images: Sequence[Path]) -> Tensor:
-        """One feature vector for each of the images, (N, dimensions)."""
+
+class PooledVectors:
+    """The vectors by which FID and KID compare images, which are cropped to ``side`` pixels if that is given.
+
+    The network is loaded once. Any device but CUDA means the CPU.
+    """
+
+    def __init__(self, features: PooledFeatures, side: int | None, batch_size: int, device: str):
+        self._side, self._batch_size, self._cuda = side, batch_size, torch.device(device).type == "cuda"
+        self._layer = str(features.dimensions)
+        self._extractor = create_feature_extractor(
+            features.extractor,
+            [self._layer],
+            cuda=self._cuda,
+            feature_extractor_weights_path=features.weights,
+            verbose=False,
+        )
+
+    def __call__(self, images: Sequence[Path]) -> Tensor:
+        """One vector for each of the PNGs ``images``, (N, dimensions)."""
         pixels = _Pixels(images, self._side)
         found = get_featuresdict_from_dataset(
             pixels, self._extractor, self._batch_size, self._cuda, save_cpu_ram=True, verbose=False

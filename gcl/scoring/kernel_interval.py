@@ -1,17 +1,7 @@
 """The interval of KID over the choice of images: a bootstrap in which no image is ever compared with itself."""
 
-from pathlib import Path
-
 import numpy as np
-import torch
 from sklearn.metrics.pairwise import polynomial_kernel
-from torch_fidelity.utils import (
-    create_feature_extractor,
-    extract_featuresdict_from_input_id,
-    resolve_feature_layer_for_metric,
-)
-
-from gcl.measures.feature_extractors import PooledFeatures
 
 RESAMPLES = 999
 """The number of resamples of both sets; each costs as much as the square of the number of images."""
@@ -62,27 +52,3 @@ def _sums(ours: np.ndarray, first: np.ndarray, theirs: np.ndarray, second: np.nd
         rows = slice(start, start + ROWS)
         sums += ((first[:, rows] @ polynomial_kernel(ours[rows], theirs, degree=3)) * second).sum(axis=1)
     return sums
-
-
-def pooled_vectors(
-    folder: Path, features: PooledFeatures, side: int | None, batch_size: int, device: str
-) -> np.ndarray:
-    """The vectors (N, D) by which FID and KID compare the PNGs in ``folder``, cropped to ``side`` pixels if given."""
-    settings = {
-        "feature_extractor": features.extractor,
-        "feature_extractor_weights_path": features.weights,
-        "cuda": torch.device(device).type == "cuda",
-        "verbose": False,
-    }
-    layer = resolve_feature_layer_for_metric("kid", **settings)
-    extractor = create_feature_extractor(features.extractor, [layer], **settings)
-    vectors = extract_featuresdict_from_input_id(
-        1,
-        extractor,
-        input1=str(folder),
-        samples_resize_and_crop=side or 0,
-        batch_size=batch_size,
-        save_cpu_ram=True,
-        **settings,
-    )
-    return vectors[layer].double().numpy()

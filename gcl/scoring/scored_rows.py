@@ -6,11 +6,12 @@ from gcl.images.decoding import list_images
 from gcl.measures.evaluation import Result
 from gcl.measures.evaluation_context import Context
 from gcl.measures.evaluation_rows import Row
-from gcl.measures.measurement import Measurement
+from gcl.measures.measurement import Measurement, png_files
 from gcl.measures.metrics import METRICS, Metric
 from gcl.measures.rounding import rounded
+from gcl.measures.set_distances import PooledVectors
 from gcl.measures.statistics import bootstrap_interval
-from gcl.scoring.kernel_interval import kernel_interval, pooled_vectors
+from gcl.scoring.kernel_interval import kernel_interval
 from gcl.scoring.plain_folders import PlainFolders
 
 
@@ -70,8 +71,7 @@ def _interval(measurement: Measurement, context: Context) -> tuple[float, float]
     # Only KID has subsets.
     if measurement.subset_size is None:
         return None
-    ours, theirs = (
-        pooled_vectors(folder, context.pooled, measurement.resize, config.batch_size, context.device)
-        for folder in (context.translated, context.prepared.split("testB"))
-    )
+    vectors_of = PooledVectors(context.pooled, measurement.resize, config.batch_size, context.device)
+    folders = context.translated, context.prepared.split("testB")
+    ours, theirs = (vectors_of(png_files(folder, at_least=2)).double().numpy() for folder in folders)
     return kernel_interval(measurement.value, ours, theirs, config.seed)
