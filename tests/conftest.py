@@ -56,6 +56,17 @@ def config(settings):
 
 
 @pytest.fixture
+def data_config(settings):
+    """Makes the section ``data``, where changes add up: data_config(scenes_train=3, ...)."""
+
+    def make(**changes):
+        settings["data"].update(changes)
+        return parse_params(settings, "params.yaml").data
+
+    return make
+
+
+@pytest.fixture
 def save_images():
     """Writes random RGB images: save_images(folder, count, size=(width, height), suffix)."""
 
@@ -70,16 +81,27 @@ def save_images():
 
 
 @pytest.fixture
-def failure(monkeypatch, capsys):
+def ended(monkeypatch, capsys):
+    """Runs a command in this process: ended("check", ...) returns its status and what it wrote to both streams."""
+
+    def run(*arguments: str):
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["gcl", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0, capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def failure(ended):
     """Runs a command that has to fail, in this process: failure("train", ...) returns its only line."""
 
     def run(*arguments: str) -> str:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["gcl", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 1
-        (line,) = capsys.readouterr().err.splitlines()
+        status, written = ended(*arguments)
+        assert status == 1
+        (line,) = written.err.splitlines()
         return line
 
     return run

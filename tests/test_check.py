@@ -1,7 +1,6 @@
 """`gcl check`: sizes, copies and what tells A from B, on images made so that the answer is known."""
 
 import json
-import sys
 import tracemalloc
 from dataclasses import replace
 from itertools import combinations
@@ -24,7 +23,6 @@ from gcl.checks.jpeg_quality import jpeg_quality
 from gcl.checks.probe import Telling, chance_bound, probe_groups
 from gcl.errors import UserError
 from gcl.images.decoding import decode
-from pipeline.cli import main
 from pipeline.pictures import check
 from tests.pictures import exif
 
@@ -443,15 +441,12 @@ def test_a_json_file_without_a_folder_is_told_before_the_work(folder, tmp_path, 
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(ended):
     """Runs a command that has to succeed, in this process: run("check", ...) returns what it prints."""
 
     def run(*arguments: str) -> str:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["gcl", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code in (0, None)
-        return capsys.readouterr().out
+        status, written = ended(*arguments)
+        assert status == 0
+        return written.out
 
     return run

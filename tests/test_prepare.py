@@ -24,15 +24,6 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture
-def config(settings):
-    def make(**data):
-        settings["data"].update(data)
-        return parse_params(settings, "params.yaml").data
-
-    return make
-
-
-@pytest.fixture
 def photographs(tmp_path, save_images):
     """A folder of a user's own images: tmp_path / "photographs"."""
     for split, count in zip(SPLITS, (6, 5, 2, 2), strict=True):
@@ -40,13 +31,13 @@ def photographs(tmp_path, save_images):
     return tmp_path / "photographs"
 
 
-def test_scenes_are_drawn_paired_and_reproducibly(tmp_path, config):
-    data = config(scenes_train=3, scenes_test=2, scenes_validation=2)
+def test_scenes_are_drawn_paired_and_reproducibly(tmp_path, data_config):
+    data = data_config(scenes_train=3, scenes_test=2, scenes_validation=2)
     manifest = prepare(data, tmp_path / "one")
     assert manifest.counts() == {"trainA": 3, "trainB": 3, "testA": 2, "testB": 2, "validationA": 2, "validationB": 2}
     again = prepare(data, tmp_path / "two")
     assert again.sha256 == manifest.sha256
-    assert prepare(config(seed=1), tmp_path / "three").sha256 != manifest.sha256
+    assert prepare(data_config(seed=1), tmp_path / "three").sha256 != manifest.sha256
     for domain in "AB":
         stored = np.asarray(Image.open(tmp_path / "one" / f"test{domain}" / "scene_00001.png"))
         assert np.array_equal(stored, draw_scene(0, FIRST_SCENE["testA"] + 1, domain, 64))
@@ -54,14 +45,14 @@ def test_scenes_are_drawn_paired_and_reproducibly(tmp_path, config):
     assert np.array_equal(mask, draw_mask(0, FIRST_SCENE["testA"] + 1, 64))
 
 
-def test_training_splits_share_no_scene(tmp_path, config):
-    prepare(config(scenes_train=3, scenes_test=2), tmp_path / "data")
+def test_training_splits_share_no_scene(tmp_path, data_config):
+    prepare(data_config(scenes_train=3, scenes_test=2), tmp_path / "data")
     other_domain = [draw_scene(0, FIRST_SCENE["trainA"] + index, "B", 64) for index in range(3)]
     for path in (tmp_path / "data" / "trainB").iterdir():
         assert not any(np.array_equal(np.asarray(Image.open(path)), scene) for scene in other_domain)
 
 
-def test_a_folder_becomes_upright_rgb_png_with_its_content_in_the_manifest(tmp_path, config, photographs):
+def test_a_folder_becomes_upright_rgb_png_with_its_content_in_the_manifest(tmp_path, data_config, photographs):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to see it upright
     pixels = np.zeros((70, 90, 3), dtype=np.uint8)
@@ -69,7 +60,7 @@ def test_a_folder_becomes_upright_rgb_png_with_its_content_in_the_manifest(tmp_p
     Image.fromarray(pixels).save(photographs / "trainA" / "turned.png", exif=exif)
     Image.fromarray(pixels[..., 0]).save(photographs / "trainB" / "gray.bmp")
 
-    manifest = prepare(config(source="folder", path=str(photographs), image_size=None), tmp_path / "data")
+    manifest = prepare(data_config(source="folder", path=str(photographs), image_size=None), tmp_path / "data")
 
     assert manifest == read_manifest(tmp_path / "data")
     turned = Image.open(tmp_path / "data" / "trainA" / "turned.png")
@@ -81,14 +72,14 @@ def test_a_folder_becomes_upright_rgb_png_with_its_content_in_the_manifest(tmp_p
     assert entry == describe("turned.png", turned)
 
 
-def test_the_shorter_side_is_shrunk_to_the_size(tmp_path, config, photographs):
-    manifest = prepare(config(source="folder", path=str(photographs), image_size=35), tmp_path / "data")
+def test_the_shorter_side_is_shrunk_to_the_size(tmp_path, data_config, photographs):
+    manifest = prepare(data_config(source="folder", path=str(photographs), image_size=35), tmp_path / "data")
     assert {(entry.width, entry.height) for split in SPLITS for entry in manifest.splits[split]} == {(45, 35)}
 
 
-def test_without_test_folders_a_seeded_share_is_held_back_and_said(tmp_path, config, photographs, capsys):
+def test_without_test_folders_a_seeded_share_is_held_back_and_said(tmp_path, data_config, photographs, capsys):
     shutil.rmtree(photographs / "testA")
-    data = config(source="folder", path=str(photographs), image_size=None, test_share=0.34)
+    data = data_config(source="folder", path=str(photographs), image_size=None, test_share=0.34)
     manifest = prepare(data, tmp_path / "data")
     names = {split: {entry.name for entry in manifest.splits[split]} for split in SPLITS}
     assert len(names["trainA"]) == 4 and len(names["testA"]) == 2 and not names["trainA"] & names["testA"]
@@ -134,9 +125,9 @@ def broken_folder(photographs, kind):
         ("small", ["trainA/image_0.png: 80x40", "data.image_size 64"]),
     ],
 )
-def test_bad_input_is_named_and_leaves_the_old_data(tmp_path, config, photographs, kind, told):
+def test_bad_input_is_named_and_leaves_the_old_data(tmp_path, data_config, photographs, kind, told):
     target = tmp_path / "data"
-    data = config(source="folder", path=str(photographs), image_size=64)
+    data = data_config(source="folder", path=str(photographs), image_size=64)
     before = prepare(data, target)
     broken_folder(photographs, kind)
     with pytest.raises(UserError) as error:
@@ -147,18 +138,18 @@ def test_bad_input_is_named_and_leaves_the_old_data(tmp_path, config, photograph
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "photographs"]
 
 
-def test_a_missing_folder_prints_the_expected_tree(tmp_path, config):
+def test_a_missing_folder_prints_the_expected_tree(tmp_path, data_config):
     with pytest.raises(UserError, match=r"no such folder\nexpected:"):
-        prepare(config(source="folder", path=str(tmp_path / "nowhere")), tmp_path / "data")
+        prepare(data_config(source="folder", path=str(tmp_path / "nowhere")), tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("top", ["photographs", "."])
-def test_a_zip_archive_is_prepared_like_the_folder_in_it(tmp_path, config, photographs, top):
-    expected = prepare(config(source="folder", path=str(photographs), image_size=None), tmp_path / "data")
+def test_a_zip_archive_is_prepared_like_the_folder_in_it(tmp_path, data_config, photographs, top):
+    expected = prepare(data_config(source="folder", path=str(photographs), image_size=None), tmp_path / "data")
     root = photographs if top == "." else tmp_path
     archive = shutil.make_archive(str(tmp_path / "mine"), "zip", root, top)
-    manifest = prepare(config(source="folder", path=archive, image_size=None), tmp_path / "unpacked")
+    manifest = prepare(data_config(source="folder", path=archive, image_size=None), tmp_path / "unpacked")
     assert manifest == expected
     assert sorted(path.name for path in (tmp_path / "unpacked").iterdir()) == sorted(
         path.name for path in (tmp_path / "data").iterdir()
@@ -176,19 +167,19 @@ def test_a_zip_archive_is_prepared_like_the_folder_in_it(tmp_path, config, photo
         (lambda folder: (folder / "testB/image_0.png").unlink(), r"mine\.zip/testB: 1 images here, at least 2 needed"),
     ],
 )
-def test_mistakes_in_a_zip_archive_are_told_by_its_name(tmp_path, config, photographs, spoil, told):
+def test_mistakes_in_a_zip_archive_are_told_by_its_name(tmp_path, data_config, photographs, spoil, told):
     spoil(photographs)
     archive = shutil.make_archive(str(tmp_path / "mine"), "zip", photographs)
     with pytest.raises(UserError, match=told) as error:
-        prepare(config(source="folder", path=archive, image_size=None), tmp_path / "data")
+        prepare(data_config(source="folder", path=archive, image_size=None), tmp_path / "data")
     assert "partial" not in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.zip", "photographs"]
 
 
-def test_a_zip_archive_that_is_none_is_told(tmp_path, config):
+def test_a_zip_archive_that_is_none_is_told(tmp_path, data_config):
     (tmp_path / "mine.ZIP").write_bytes(b"no archive")
     with pytest.raises(UserError, match=r"mine\.ZIP: cannot be unpacked: File is not a zip file$"):
-        prepare(config(source="folder", path=str(tmp_path / "mine.ZIP")), tmp_path / "data")
+        prepare(data_config(source="folder", path=str(tmp_path / "mine.ZIP")), tmp_path / "data")
 
 
 def test_a_damaged_manifest_is_told(tmp_path):
@@ -202,9 +193,9 @@ def test_a_damaged_manifest_is_told(tmp_path):
         read_manifest(tmp_path)
 
 
-def test_a_disk_that_takes_no_more_is_told_and_leaves_the_old_data(tmp_path, config, photographs, monkeypatch):
+def test_a_disk_that_takes_no_more_is_told_and_leaves_the_old_data(tmp_path, data_config, photographs, monkeypatch):
     target = tmp_path / "data"
-    data = config(source="folder", path=str(photographs), image_size=64)
+    data = data_config(source="folder", path=str(photographs), image_size=64)
     before = prepare(data, target)
     (tmp_path / "file").touch()
     with pytest.raises(
