@@ -140,6 +140,7 @@ class GeneratorConfig(Section):
     downsamplings: Annotated[Whole, Field(ge=1, le=4)]
     resampling: Literal["blur", "resize"]
     residual: bool
+    normalization: Literal["instance", "position"]
 
 
 class DiscriminatorConfig(Section):
@@ -151,6 +152,7 @@ class DiscriminatorConfig(Section):
     spectral_norm: bool
     augment: Annotated[tuple[Literal["color", "translation", "cutout"], ...], Field(min_length=1)] | None
     r1: Weight
+    loss: Literal["auto", "least_squares", "hinge", "non_saturating"]
 
 
 class TrainConfig(Section):
@@ -162,7 +164,9 @@ class TrainConfig(Section):
     batch_size: Width
     load_size: Pixels
     crop_size: Pixels
+    zoom: bool
     flip: bool
+    identity_weight: Weight
     generator_lr: Rate
     discriminator_lr: Rate
     betas: tuple[Decay, Decay]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gcl.images.batches import UnpairedImages, augment, batches
+from gcl.images.batches import Augmentation, UnpairedImages, batches
 from gcl.images.decoding import list_images
 from gcl.images.pixels import to_pixels, to_signed, to_tensor
 
@@ -17,7 +17,7 @@ def pairs(tmp_path, save_images):
     folders = (list_images(tmp_path / "A"), list_images(tmp_path / "B"))
 
     def make(seed=0, length=20, flip=True):
-        return UnpairedImages(folders, length, seed, load_size=40, crop_size=32, flip=flip)
+        return UnpairedImages(folders, length, seed, Augmentation(40, 32, flip=flip))
 
     return make
 
@@ -25,7 +25,7 @@ def pairs(tmp_path, save_images):
 def test_every_image_once_a_pass_and_in_another_order_in_the_next(tmp_path, save_images):
     save_images(tmp_path / "A", 5, size=(32, 32))
     files = list_images(tmp_path / "A")
-    pairs = UnpairedImages((files, files), 10, seed=0, load_size=32, crop_size=32, flip=False)
+    pairs = UnpairedImages((files, files), 10, seed=0, augmentation=Augmentation(32, 32, flip=False))
     originals = [to_signed(to_tensor(file)) for file in files]
 
     def which(image):
@@ -58,9 +58,9 @@ def test_workers_and_a_later_start_change_nothing(pairs):
 def test_crops_move_and_flips_mirror():
     image = torch.arange(3 * 8 * 8, dtype=torch.uint8).view(3, 8, 8)
     random = np.random.default_rng(0)
-    crops = [augment(image, load_size=8, crop_size=4, flip=False, random=random) for _ in range(50)]
+    crops = [Augmentation(8, 4, flip=False)(image, random) for _ in range(50)]
     assert len({int(crop[0, 0, 0]) for crop in crops}) > 10
-    whole = [augment(image, load_size=8, crop_size=8, flip=True, random=random) for _ in range(50)]
+    whole = [Augmentation(8, 8, flip=True)(image, random) for _ in range(50)]
     mirrored = sum(torch.equal(crop, image.flip(-1)) for crop in whole)
     assert mirrored + sum(torch.equal(crop, image) for crop in whole) == 50
     assert 10 < mirrored < 40
@@ -68,7 +68,7 @@ def test_crops_move_and_flips_mirror():
 
 def test_the_shorter_side_is_resized_and_the_shape_kept():
     tall = torch.zeros(3, 100, 50, dtype=torch.uint8)
-    assert augment(tall, load_size=20, crop_size=20, flip=False, random=np.random.default_rng(0)).shape == (3, 20, 20)
+    assert Augmentation(20, 20, flip=False)(tall, np.random.default_rng(0)).shape == (3, 20, 20)
 
 
 def test_all_256_values_survive_the_way_to_floats_and_back():

@@ -10,7 +10,7 @@ from gcl.errors import UserError
 from gcl.networks.architectures import last_generator_layer
 from gcl.networks.generator import Generator
 from pipeline.params import flatten, parse_params, read_mapping, read_params
-from pipeline.presets.apply import PHOTOGRAPHS, PUBLISHED, apply_preset, preset_names
+from pipeline.presets.apply import OWN, PUBLISHED, apply_preset, preset_names
 from tests.conftest import ROOT
 
 FILE = Path("params.yaml")
@@ -167,7 +167,7 @@ def test_every_preset_gives_its_values_and_keeps_comments(name, tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text(original, encoding="utf-8")
     apply_preset(name, file)
-    preset = flatten(read_mapping(PHOTOGRAPHS if name == "photographs" else PUBLISHED))
+    preset = flatten(read_mapping(next((file for file in OWN if file.stem == name), PUBLISHED)))
     applied = flatten(read_params(file).model_dump(mode="json"))
     assert {key: applied[key] for key in preset} == preset
     assert read_params(file) != read_params(ROOT / "params.yaml")
@@ -177,9 +177,9 @@ def test_every_preset_gives_its_values_and_keeps_comments(name, tmp_path):
 
 
 def test_presets_can_follow_each_other(tmp_path):
-    file, preset = tmp_path / "params.yaml", flatten(read_mapping(PHOTOGRAPHS))
+    file, preset = tmp_path / "params.yaml", flatten(read_mapping(OWN[0]))
     file.write_bytes((ROOT / "params.yaml").read_bytes())
-    for name in ("photographs", "horse2zebra", "photographs"):
+    for name in ("photographs", "horse2zebra", "single_image", "photographs"):
         apply_preset(name, file)
         read_params(file)
     applied = flatten(read_mapping(file))

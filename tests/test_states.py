@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from gcl.images.batches import UnpairedImages
+from gcl.images.batches import Augmentation, UnpairedImages
 from gcl.images.decoding import list_images
 from gcl.networks.generator import Generator
 from gcl.networks.projected_discriminator import ProjectedDiscriminator
@@ -26,7 +26,7 @@ def pairs(save_images, tmp_path):
     for domain in "AB":
         save_images(tmp_path / domain, 3, size=(40, 40))
     folders = tuple(list_images(tmp_path / domain) for domain in "AB")
-    return UnpairedImages(folders, length=7, seed=3, load_size=36, crop_size=32, flip=True)
+    return UnpairedImages(folders, length=7, seed=3, augmentation=Augmentation(36, 32, flip=True))
 
 
 def projected_trainer(config):

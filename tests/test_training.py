@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from gcl.contrast.feature_contrasts import GraphContrast
 from gcl.contrast.graph_loss import GraphContrastiveLoss
 from gcl.errors import UserError
-from gcl.images.batches import UnpairedImages
+from gcl.images.batches import Augmentation, UnpairedImages
 from gcl.images.decoding import list_images
 from gcl.networks.encoders import load_encoder
 from gcl.networks.generator import Generator
@@ -142,7 +142,7 @@ def test_the_loop_logs_means_and_repeats_itself(config, tmp_path, save_images):
     save_images(tmp_path / "A", 4, size=(32, 32))
     settings = config(steps=12, discriminator_lr=0.02)
     files = list_images(tmp_path / "A")
-    pairs = UnpairedImages((files, files), 12, seed=0, load_size=32, crop_size=32, flip=True)
+    pairs = UnpairedImages((files, files), 12, seed=0, augmentation=Augmentation(32, 32, flip=True))
 
     def run():
         trainer = make_trainer(settings)
@@ -163,7 +163,7 @@ def test_saturation_is_the_mean_discriminator_loss_below_a_hundredth(config, tmp
     save_images(tmp_path / "A", 2, size=(32, 32))
     files = list_images(tmp_path / "A")
     settings = config(steps=5)
-    pairs = UnpairedImages((files, files), 5, seed=0, load_size=32, crop_size=32, flip=False)
+    pairs = UnpairedImages((files, files), 5, seed=0, augmentation=Augmentation(32, 32, flip=False))
     trainer = make_trainer(settings)
     real_step = trainer.step
 
@@ -180,7 +180,7 @@ def test_a_diverged_loss_stops_the_loop(config, tmp_path, save_images):
     files = list_images(tmp_path / "A")
     # A state is saved after step 3, the curves are written at step 5.
     settings = config(steps=10, log_every=5, save_every=3)
-    pairs = UnpairedImages((files, files), 10, seed=0, load_size=32, crop_size=32, flip=False)
+    pairs = UnpairedImages((files, files), 10, seed=0, augmentation=Augmentation(32, 32, flip=False))
     trainer = make_trainer(settings)
     records = train(trainer, pairs, settings)
     assert next(records).step == 1

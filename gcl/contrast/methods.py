@@ -112,7 +112,7 @@ def _check_graph_contrast(params: Params) -> None:
 
 
 def _check_generator_layers(section: str, params: Params) -> None:
-    last = last_generator_layer(**params.generator.model_dump(exclude={"channels", "residual"}))
+    last = last_generator_layer(**params.generator.model_dump(include={"blocks", "downsamplings", "resampling"}))
     for layer in getattr(params, section).layers:
         if layer > last:
             raise UserError(f"{section}.layers: this generator has no layer {layer}; choose from 0 to {last}")

@@ -68,6 +68,12 @@ class Manifest:
         return VALIDATION[0] in self.splits
 
     @property
+    def single_image(self) -> bool:
+        """Whether there is one picture of each domain only, which is also the test image."""
+        domains = [(self.splits[f"train{domain}"], self.splits[f"test{domain}"]) for domain in "AB"]
+        return all(len(train) == 1 and train == test for train, test in domains)
+
+    @property
     def validation_paired(self) -> bool:
         """Whether validationB holds the true translations of validationA under the same names."""
         return self.validates and self.source == "scenes"
@@ -98,7 +104,12 @@ def describe(name: str, image: Image.Image) -> Entry:
 
 
 def uneven_sizes(splits: dict[str, list[Entry]]) -> list[str]:
-    """A warning if the images that FID and KID compare differ in their shorter sides; otherwise empty."""
+    """A warning if the images that FID and KID compare differ in their shorter sides; otherwise empty.
+
+    Also empty if there is a single test image of a domain, because then there is neither FID nor KID.
+    """
+    if min(len(splits["testA"]), len(splits["testB"])) < 2:
+        return []
     sides = {f"{split}/{entry.name}": entry for split in SPLITS if split != "trainA" for entry in splits[split]}
     least, most = (choose(sides, key=lambda name: _shorter(sides[name])) for choose in (min, max))
     small, large = (_shorter(sides[name]) for name in (least, most))

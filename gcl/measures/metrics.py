@@ -19,6 +19,7 @@ from gcl.measures.pair_distances import (
     structure_distances,
     structure_to_next,
 )
+from gcl.measures.patch_statistics import single_image_frechet
 from gcl.measures.region_overlap import region_overlaps
 from gcl.measures.set_distances import frechet_and_kernel
 
@@ -34,7 +35,8 @@ class Metric:
         name: the name of its rows and columns; ``{features}`` stands for the suffix of the features it is measured on.
         meaning: what it is, for the report: the end of a sentence that begins with its name.
         better: whether lower or higher values are better; a metric with neither is never judged.
-        compares: whether it compares sets of images, pairs of them, or the regions in them.
+        compares: whether it compares sets of images, pairs of them, the regions in them, or the patches of two single
+            pictures.
         measure: measures a folder of images. It is called with the translations and, for the yardsticks, with testA
             and the split ``real`` instead. ``Context.once`` shares a measurement that several metrics are parts of.
         on: which network of the chosen feature set it uses; None if it uses no network or one of its own.
@@ -48,7 +50,7 @@ class Metric:
     name: str
     meaning: str
     better: Literal["lower", "higher", "neither"]
-    compares: Literal["sets", "pairs", "regions"]
+    compares: Literal["sets", "pairs", "regions", "patches"]
     measure: Callable[[Context, Path], Measurement]
     on: Literal["pooled", "perceptual"] | None = None
     needs: Literal["truth", "masks"] | None = None
@@ -63,8 +65,9 @@ class Metric:
         return self.name.format(features=suffixes[self.on])
 
     def known_for(self, data: Manifest) -> bool:
-        """Whether ``data`` has what the metric needs."""
-        return {None: True, "truth": data.paired, "masks": data.masks}[self.needs]
+        """Whether ``data`` has what the metric needs; single pictures are no sets."""
+        enough = {"sets": not data.single_image, "patches": data.single_image}.get(self.compares, True)
+        return enough and {None: True, "truth": data.paired, "masks": data.masks}[self.needs]
 
     def misleads(self, source: str | None, direction: str) -> str | None:
         """Why nobody should judge by it on data of this ``source`` and ``direction``, as a clause; None if it does not
@@ -79,6 +82,10 @@ def _distances_to_test_b(context: Context, images: Path) -> tuple[Measurement, M
     return frechet_and_kernel(
         images, split("testB"), context.pooled, config.batch_size, config.seed, context.device, alike
     )
+
+
+def _patches_to_test_b(context: Context, images: Path) -> Measurement:
+    return single_image_frechet(images, context.prepared.split("testB"), context.perceptual, context.device)
 
 
 def _lpips_to(split: str) -> Callable[[Context, Path], Measurement]:
@@ -120,6 +127,15 @@ METRICS = [
         on="pooled",
         real="trainB",
         measure=lambda context, images: context.once(_distances_to_test_b, images)[1],
+    ),
+    Metric(
+        "sifid{features}",
+        "is the single-image FID: the Fréchet distance between the patches of the translation and those of the picture "
+        "of B, at one scale, each set taken as a normal distribution of features",
+        better="lower",
+        compares="patches",
+        on="perceptual",
+        measure=_patches_to_test_b,
     ),
     Metric(
         "lpips{features}_to_input",

@@ -1,6 +1,7 @@
 """LPIPS, structure, PSNR and SSIM: how far each image in a folder is from the image of the same name in another."""
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from gcl.errors import UserError
-from gcl.images.pixels import to_signed, to_tensor
+from gcl.images.pixels import to_signed
 from gcl.measures.feature_extractors import PerceptualDistance
-from gcl.measures.measurement import Measurement, library_version, png_files
+from gcl.measures.measurement import Measurement, bounded_pixels, library_version, png_files, shrinking
 from gcl.measures.self_similarity import self_similarity_difference
 
 MOST_DECIBELS = 100.0
@@ -107,14 +108,14 @@ def _over_pairs(
     """
     values = {}
     for stem, files in pairs.items():
-        image, other = (to_tensor(file) for file in files)
+        image, other = (bounded_pixels(file) for file in files)
         if resized:
             other = transforms.resize(other, list(image.shape[1:]), antialias=True)
         if image.shape != other.shape:
             raise UserError(f"{files[0]} has shape {tuple(image.shape)}, but {files[1]} has {tuple(other.shape)}")
         values[stem] = measure(image, other)
-    count, mean = len(values), float(np.mean(list(values.values())))
-    return Measurement(mean, features, library_version(package), count, count, per_image=values)
+    count, mean, note = len(values), float(np.mean(list(values.values()))), shrinking(chain(*pairs.values()))
+    return Measurement(mean, features, library_version(package), count, count, per_image=values, note=note)
 
 
 def _pairs(first: Path, second: Path) -> dict[str, tuple[Path, Path]]:

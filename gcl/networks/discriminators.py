@@ -19,7 +19,7 @@ class DiscriminatorKind:
 
     Attributes:
         build: builds the network from its parameters; it maps images (B, 3, H, W) in [-1, 1] to scores (B, S, h, w).
-        loss: the name of its loss in :mod:`gcl.training.gan_losses`.
+        loss: the name of its usual loss in :mod:`gcl.training.gan_losses`.
         fits: given its parameters and the side of a crop in pixels, says whether such a crop gets any score.
     """
 
@@ -47,7 +47,7 @@ def _projected(config: DiscriminatorConfig) -> nn.Module:
 
 
 DISCRIMINATORS = {
-    "patch": DiscriminatorKind(_patch, "least squares", _patch_fits),
+    "patch": DiscriminatorKind(_patch, "least_squares", _patch_fits),
     "projected": DiscriminatorKind(_projected, "hinge", lambda config, crop: True),
 }
 

@@ -10,44 +10,51 @@ import torch
 from torch import Tensor, nn
 
 from gcl.errors import UserError
-from gcl.networks.layers import BlurDownsample, BlurUpsample, InstanceNorm2d, ReflectionPad2d, initialise, normalised
+from gcl.networks.layers import (
+    NORMALIZATIONS,
+    BlurDownsample,
+    BlurUpsample,
+    ReflectionPad2d,
+    initialise,
+    normalised,
+)
 
 INSIDE = 0.997
 """What images are multiplied by before artanh, which is infinite at 1; rounded to 8 bits, they stay the same."""
 
 
 class ResidualBlock(nn.Module):
-    """Two reflection-padded 3x3 convolutions with instance normalisation, added to the input."""
+    """Two reflection-padded 3x3 convolutions with normalisation, added to the input."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, normalization: type[nn.Module]):
         super().__init__()
         self.conv_block = nn.Sequential(
             ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            InstanceNorm2d(),
+            normalization(),
             nn.ReLU(inplace=True),
             ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            InstanceNorm2d(),
+            normalization(),
         )
 
     def forward(self, images: Tensor) -> Tensor:
         return images + self.conv_block(images)
 
 
-def _down(channels: int, resampling: str) -> list[nn.Module]:
+def _down(channels: int, resampling: str, normalization: type[nn.Module]) -> list[nn.Module]:
     """The layers that halve the size and double the ``channels``."""
     stride = 1 if resampling == "blur" else 2
     convolution = nn.Conv2d(channels, 2 * channels, 3, stride=stride, padding=1)
-    layers = normalised(convolution, nn.ReLU(inplace=True))
+    layers = normalised(convolution, nn.ReLU(inplace=True), normalization)
     return [*layers, BlurDownsample(2 * channels)] if resampling == "blur" else layers
 
 
-def _up(channels: int, resampling: str) -> list[nn.Module]:
+def _up(channels: int, resampling: str, normalization: type[nn.Module]) -> list[nn.Module]:
     """The layers that double the size and halve the ``channels``."""
     larger = BlurUpsample(channels) if resampling == "blur" else nn.Upsample(scale_factor=2, mode="nearest")
     convolution = nn.Conv2d(channels, channels // 2, 3, padding=1)
-    return [larger, *normalised(convolution, nn.ReLU(inplace=True))]
+    return [larger, *normalised(convolution, nn.ReLU(inplace=True), normalization)]
 
 
 class Generator(nn.Module):
@@ -61,6 +68,8 @@ class Generator(nn.Module):
         residual: whether only the change is learned: ``G(x) = tanh(f(x) + artanh(0.997 x))``, where f is everything
             before the tanh and 0 at first. Colours and details then stay unless the training finds a reason to change
             them.
+        normalization: ``instance`` (published), which takes the statistics of each channel over the whole picture, or
+            ``position``, which takes those of each position over its channels.
     """
 
     def __init__(
@@ -70,15 +79,17 @@ class Generator(nn.Module):
         downsamplings: int = 2,
         resampling: str = "blur",
         residual: bool = False,
+        normalization: str = "instance",
     ):
         super().__init__()
         self.stride, self.residual = 2**downsamplings, residual
-        layers = [ReflectionPad2d(3), *normalised(nn.Conv2d(3, channels, 7), nn.ReLU(inplace=True))]
+        norm = NORMALIZATIONS[normalization]
+        layers = [ReflectionPad2d(3), *normalised(nn.Conv2d(3, channels, 7), nn.ReLU(inplace=True), norm)]
         for level in range(downsamplings):
-            layers += _down(channels * 2**level, resampling)
-        layers += [ResidualBlock(channels * self.stride) for _ in range(blocks)]
+            layers += _down(channels * 2**level, resampling, norm)
+        layers += [ResidualBlock(channels * self.stride, norm) for _ in range(blocks)]
         for level in reversed(range(downsamplings)):
-            layers += _up(channels * 2 ** (level + 1), resampling)
+            layers += _up(channels * 2 ** (level + 1), resampling, norm)
         layers += [ReflectionPad2d(3), nn.Conv2d(channels, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         self.apply(initialise)
@@ -105,5 +116,5 @@ class Generator(nn.Module):
             hidden = layer(hidden)
             if index in layers:
                 # The next layer, an activation, works in place and would change a normalisation's output.
-                features.append(hidden.clone() if isinstance(layer, InstanceNorm2d) else hidden)
+                features.append(hidden.clone() if isinstance(layer, tuple(NORMALIZATIONS.values())) else hidden)
         return features

@@ -41,6 +41,23 @@ class InstanceNorm2d(nn.Module):
         return torch.cat(normalised) if len(normalised) > 1 else normalised[0]
 
 
+class PositionNorm2d(nn.Module):
+    """``(x - mean) / sqrt(variance + 1e-5)`` over the channels of every position (Li et al., NeurIPS 2019).
+
+    Unlike with instance normalisation, what becomes of a position does not depend on the size of the picture or on
+    what else is in it. A network for single pictures, which is trained on small crops, needs that.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        positions = images.permute(0, 2, 3, 1)  # (B, H, W, C)
+        return F.layer_norm(positions, positions.shape[3:]).permute(0, 3, 1, 2)
+
+
+NORMALIZATIONS = {"instance": InstanceNorm2d, "position": PositionNorm2d}
+"""The choices of ``generator.normalization``."""
+
+
 class BlurDownsample(nn.Module):
     """Blurs with [1,2,1] and keeps every second pixel: (B, C, H, W) -> (B, C, ceil(H/2), ceil(W/2))."""
 
@@ -68,8 +85,10 @@ class BlurUpsample(nn.Module):
         return F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def normalised(convolution: nn.Module, activation: nn.Module) -> list[nn.Module]:
-    return [convolution, InstanceNorm2d(), activation]
+def normalised(
+    convolution: nn.Module, activation: nn.Module, normalization: type[nn.Module] = InstanceNorm2d
+) -> list[nn.Module]:
+    return [convolution, normalization(), activation]
 
 
 def count_parameters(network: nn.Module) -> int:

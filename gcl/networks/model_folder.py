@@ -28,6 +28,9 @@ FORMAT = 1
 GENERATORS: dict[Checkpoint, str] = {"last": "generator.safetensors", "best": "generator_best.safetensors"}
 """The files of a training's two checkpoints."""
 
+NOT_NAMED = {"residual": False, "normalization": "instance"}
+"""The arguments of a generator that older models and those of others do not name."""
+
 
 def save_generator(folder: Path, generator: nn.Module, description: dict[str, Any]) -> None:
     """Writes the weights, ``description`` and a model card.
@@ -85,8 +88,7 @@ def load_generator(folder: Path | str, checkpoint: Checkpoint = "last") -> Gener
 def build_generator(arguments: Any, origin: Path) -> Generator:
     """Builds a generator from its ``arguments``; UserError, which names ``origin``, if they are not valid."""
     if isinstance(arguments, dict):
-        # Older models and those of others do not name it.
-        arguments = {"residual": False, **arguments}
+        arguments = NOT_NAMED | arguments
     try:
         return Generator(**GeneratorConfig.model_validate(arguments).model_dump())
     except ValidationError as error:

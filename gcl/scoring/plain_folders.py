@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from gcl.images.manifest import Manifest
 from gcl.images.prepared import Prepared
 
 
@@ -17,11 +16,6 @@ class PlainFolders(Prepared):
     def __init__(self, given: Mapping[str, Path], outputs: Path, paired: bool):
         self.folders = {"testA": outputs, "trainB": given["testB"], **given}
         self.given, self.paired = given, paired
-
-    @property
-    def manifest(self) -> Manifest:
-        """A manifest without entries: it says only what metrics need to know."""
-        return Manifest("folder", self.paired, masks=False, splits={})
 
     def split(self, name: str) -> Path:
         """The folder that stands for testA, testB or trainB."""

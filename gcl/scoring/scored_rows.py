@@ -22,14 +22,16 @@ def measurable(against_real: Context, against_truth: Context | None) -> list[tup
 
 
 def _allowed(metric: Metric, context: Context) -> bool:
-    """Sets take two images each; pairs that do not take the truth take the inputs."""
+    """Sets take two images each, patches one picture each; pairs that do not take the truth take the inputs."""
     data: PlainFolders = context.prepared
+    outputs, real = len(list_images(context.translated)), data.count("testB")
     enough = {
-        "sets": min(len(list_images(context.translated)), data.count("testB")) > 1,
+        "sets": min(outputs, real) > 1,
+        "patches": outputs == real == 1,
         "pairs": data.paired or data.count("testA") > 0,
-        "regions": True,
+        "regions": False,  # there are no masks
     }
-    return metric.known_for(data.manifest) and enough[metric.compares]
+    return enough[metric.compares] and (metric.needs is None or data.paired)
 
 
 def scored_rows(measured: Sequence[tuple[Metric, Context]]) -> Iterator[Row]:

@@ -24,7 +24,7 @@ from gcl.images.finding import find_images, passed_over
 from gcl.images.manifest import SPLITS, Entry, Manifest, Skipped, describe, uneven_sizes
 from gcl.images.prepared import Prepared
 from gcl.parallel import in_parallel
-from gcl.sources.holding_back import FEWEST_TO_TEST, hold_back_to_test, hold_back_to_validate
+from gcl.sources.holding_back import FEWEST_TO_TEST, hold_back_to_test, hold_back_to_validate, test_on_the_same
 
 EXPECTED_TREE = """expected:
   {path}/
@@ -79,12 +79,17 @@ class Stored(NamedTuple):
 def import_folder(config: DataConfig, source: Path, target: Prepared, track: Track) -> Manifest:
     """Stores the images of ``source`` in ``target``, with their shorter sides shrunk to ``config.image_size``.
 
-    ``track`` may show the progress. If there is no testA or testB, a share of the training images is held back for it.
+    ``track`` may show the progress. If there is no testA or testB, a share of the training images is held back for it;
+    if there is neither, and only one picture of each domain, each picture is also the test image.
+
     Raises UserError for a missing folder or too few images, and BadImageError for the first unusable file in the order
     of the paths, unless ``config.on_bad_image`` is skip.
     """
     needed, notes = _needed(config, source), []
     found = [file for split in needed for file in _find(source, split, notes)]
+    single = [file.split for file in found] == list(needed) == ["trainA", "trainB"]
+    if single:
+        needed = dict.fromkeys(needed, 1)
     _check_counts(source, needed, found, "; ".join([f"files ending in {' '.join(SUFFIXES)} are read", *notes]))
     if config.test_pairs:
         _check_pairs(source, _unpaired(found))
@@ -99,6 +104,9 @@ def import_folder(config: DataConfig, source: Path, target: Prepared, track: Tra
     if skipped:
         notes.append(f"{len(skipped)} of {len(found)} files were unusable and were skipped")
     notes += _settle_pairs(config, source, stored, skipped)
+    if single:
+        notes.append(test_on_the_same(target, splits))
+        return Manifest(config.source, False, False, splits, notes, [], skipped)
     for domain in "AB":
         if f"test{domain}" not in needed:
             notes.append(hold_back_to_test(config, target, splits, domain))

@@ -1,5 +1,7 @@
 """Training images that are held back: to test on, where a folder has no test images, and to validate on."""
 
+import shutil
+
 import numpy as np
 
 from gcl.config import DataConfig
@@ -24,6 +26,18 @@ def hold_back_to_test(config: DataConfig, target: Prepared, splits: Splits, doma
     train, number = f"train{domain}", held_back(len(splits[f"train{domain}"]), config.test_share)
     _move(target, splits, train, f"test{domain}", number, np.random.default_rng(config.seed))
     return f"no test{domain}: held back {number} of {train} (data.seed {config.seed})"
+
+
+def test_on_the_same(target: Prepared, splits: Splits) -> str:
+    """Copies the only training image of each domain to its tests; returns a note."""
+    for domain in "AB":
+        train, test = f"train{domain}", f"test{domain}"
+        splits[test] = splits[train]
+        shutil.copy(target.split(train) / splits[train][0].name, target.split(test))
+    return (
+        "the single-image case, one picture of each domain: a model for these two only, which are its test images too, "
+        "and nothing to validate on; gcl preset single_image has the settings for it"
+    )
 
 
 def hold_back_to_validate(config: DataConfig, target: Prepared, splits: Splits) -> list[str]:

@@ -4,7 +4,7 @@ from lightning_fabric import Fabric, seed_everything
 
 from gcl.config import Params, TrainConfig
 from gcl.contrast.methods import method_of, own_section
-from gcl.images.batches import UnpairedImages
+from gcl.images.batches import Augmentation, UnpairedImages
 from gcl.images.prepared import Prepared
 from gcl.networks.discriminators import build_discriminator
 from gcl.networks.generator import Generator
@@ -36,7 +36,7 @@ def build_trainer(params: Params, fabric: Fabric, start: Start | None = None) ->
         weight=own_section(params).weight,
         identity_term=own_section(params).identity_term,
         config=params.train,
-        gan=loss_of(params.discriminator.name),
+        gan=loss_of(params.discriminator.name, params.discriminator.loss),
         r1=params.discriminator.r1,
     )
 
@@ -47,7 +47,5 @@ def training_pairs(config: TrainConfig, prepared: Prepared, processes: int) -> U
         (prepared.images("trainA"), prepared.images("trainB")),
         length=config.steps * config.batch_size * processes,
         seed=config.seed,
-        load_size=config.load_size,
-        crop_size=config.crop_size,
-        flip=config.flip,
+        augmentation=Augmentation(config.load_size, config.crop_size, config.flip, config.zoom),
     )

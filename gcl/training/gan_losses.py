@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcl.networks.discriminators import DISCRIMINATORS
@@ -47,14 +48,26 @@ def _upwards(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-LEAST_SQUARES = GanLoss("least squares", _least_squares, _towards_one, saturated=0.01)
+def _cross_entropy(fake: Tensor, real: Tensor) -> Tensor:
+    """``-mean(log(1 - sigmoid(D(fake)))) - mean(log(sigmoid(D(real))))`` (Goodfellow et al., NeurIPS 2014)."""
+    return F.softplus(fake).mean() + F.softplus(-real).mean()
+
+
+def _non_saturating(fake: Tensor) -> Tensor:
+    """``-mean(log(sigmoid(D(fake))))``."""
+    return F.softplus(-fake).mean()
+
+
+LEAST_SQUARES = GanLoss("least_squares", _least_squares, _towards_one, saturated=0.01)
 HINGE = GanLoss("hinge", _hinge, _upwards, saturated=0.08)
-GAN_LOSSES = {loss.name: loss for loss in (LEAST_SQUARES, HINGE)}
+NON_SATURATING = GanLoss("non_saturating", _cross_entropy, _non_saturating, saturated=0.055)
+GAN_LOSSES = {loss.name: loss for loss in (LEAST_SQUARES, HINGE, NON_SATURATING)}
 
 
-def loss_of(discriminator: str) -> GanLoss:
-    """The loss of the discriminator that is called so in DISCRIMINATORS."""
-    return GAN_LOSSES[DISCRIMINATORS[discriminator].loss]
+def loss_of(discriminator: str, loss: str = "auto") -> GanLoss:
+    """The ``loss`` of GAN_LOSSES; with auto the usual one of the ``discriminator`` that is called so in
+    DISCRIMINATORS."""
+    return GAN_LOSSES[DISCRIMINATORS[discriminator].loss if loss == "auto" else loss]
 
 
 class Penalised(nn.Module):

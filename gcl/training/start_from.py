@@ -12,7 +12,7 @@ from gcl.config import Params
 from gcl.contrast.methods import method_of
 from gcl.errors import UserError
 from gcl.files import sha256
-from gcl.networks.model_folder import GENERATORS, load_generator, read_description, read_weights
+from gcl.networks.model_folder import GENERATORS, NOT_NAMED, load_generator, read_description, read_weights
 from gcl.networks.weight_checks import State, differences
 
 DISCRIMINATOR, CONTRAST = "discriminator.safetensors", "contrast.safetensors"
@@ -54,8 +54,7 @@ def read_start(folder: Path, source: str, params: Params) -> Start:
     weights: dict[str, State] = {"generator": load_generator(folder).state_dict()}
     description = read_description(folder)
     ours = params.model_dump(mode="json")
-    # Older models and those of others do not name every key of the generator.
-    theirs = {**description, "generator": {"residual": False, **description["generator"]}}
+    theirs = {**description, "generator": NOT_NAMED | description["generator"]}
     faults = _differing(ours, theirs, [("generator", key) for key in ours["generator"]])
     notes = []
     if reason := _no_discriminator(folder, ours, theirs):

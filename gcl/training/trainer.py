@@ -25,7 +25,7 @@ class Trainer:
         contrast: (inputs, outputs) -> (loss, values to log); its trainable layers have the generator's learning rate.
         weight: lambda, the contrast's weight relative to the GAN loss; 0 leaves the contrast out.
         identity_term: whether the contrast also compares b with G(b).
-        config: learning rates, schedule and moving average.
+        config: learning rates, schedule, moving average, and the weight of the difference between b and G(b).
         gan: the loss between generator and discriminator.
         r1: gamma of the discriminator's gradient penalty on real images, which is added gamma / 2 times.
     """
@@ -43,7 +43,7 @@ class Trainer:
         r1: float = 0.0,
     ):
         self.fabric, self.contrast, self.weight, self.identity_term = fabric, contrast, weight, identity_term
-        self.gan, self.r1 = gan, r1
+        self.gan, self.r1, self.identity_weight = gan, r1, config.identity_weight
         rates = {"generator": config.generator_lr, "discriminator": config.discriminator_lr}
         networks = {"generator": generator, "discriminator": Penalised(discriminator) if r1 > 0 else discriminator}
         if weight > 0:
@@ -136,7 +136,7 @@ class Trainer:
 
     def _translate(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor | None]:
         generator = self.networks["generator"]
-        if self.identity_term and self.weight > 0:
+        if self.identity_weight > 0 or (self.identity_term and self.weight > 0):
             y, identity = generator(torch.cat([a, b])).split([len(a), len(b)])
             return y, identity
         return generator(a), None
@@ -163,10 +163,14 @@ class Trainer:
         require_gradient(optimizer, True)
         losses, total = {"generator_gan": adversarial.detach()}, adversarial
         if self.weight > 0:
-            inputs, outputs = (a, y) if identity is None else (_side_by_side(a, b), _side_by_side(y, identity))
+            inputs, outputs = (_side_by_side(a, b), _side_by_side(y, identity)) if self.identity_term else (a, y)
             contrast, numbers = self.networks["contrast"](inputs, outputs)
             total = total + self.weight * contrast
             losses |= {"contrast": contrast.detach(), **numbers}
+        if self.identity_weight > 0:
+            difference = (identity - b).abs().mean()
+            total = total + self.identity_weight * difference
+            losses |= {"identity": difference.detach()}
         learners = [self.optimizers[name] for name in ("generator", "contrast") if name in self.optimizers]
         for optimizer in learners:
             optimizer.zero_grad()

@@ -122,6 +122,7 @@ def _estimate(runs: Sequence[RunFolder], metric: str) -> Estimate | None:
     if not all(metric in run.metrics for run in runs):
         return None
     seeds = [run.metrics[metric]["value"] for run in runs]
-    if not all(metric in run.per_image for run in runs):
+    # A single image says nothing about others.
+    if not all(metric in run.per_image and len(run.per_image) > 1 for run in runs):
         return Estimate(seeds, None)
     return Estimate(seeds, pd.concat([run.per_image[metric] for run in runs], axis=1).mean(axis=1))

@@ -17,6 +17,9 @@ from gcl.images.pixels import to_tensor
 INCHES, DOTS = 1.25, 120
 """The side of a thumbnail in inches, and the resolution of figures in dots per inch."""
 
+WIDTH = 14
+"""The width of a figure of whole pictures, in inches."""
+
 YARDSTICK_LINES = {"untranslated": "--", "real": ":"}
 
 LETTER = 0.09
@@ -25,6 +28,7 @@ LETTER = 0.09
 MEANING = {
     "discriminator": "discriminator",
     "generator_gan": "generator against discriminator",
+    "identity": "difference of B from its own translation",
     "r1": "gradient penalty of the discriminator",
     "contrast": "contrastive loss",
     "graph_density": "edges in the graphs, share of all",
@@ -56,6 +60,21 @@ def draw_samples(rows: dict[str, Sequence[Path]], target: Path) -> None:
         for place, path in zip(axes, paths, strict=False):
             _show(place, to_tensor(path))
         axes[0].set_ylabel(label, rotation="horizontal", horizontalalignment="right", verticalalignment="center")
+    _save(figure, target)
+
+
+def draw_pictures(pictures: Mapping[str, Path], columns: int, target: Path) -> None:
+    """Draws ``pictures`` of any shape below their labels, with so many ``columns``."""
+    shapes = [to_tensor(path).shape[1:] for path in pictures.values()]
+    rows, flattest = -(-len(pictures) // columns), max(height / width for height, width in shapes)
+    width = WIDTH / columns
+    figure = Figure(figsize=(WIDTH, (width * flattest + 0.3) * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(pictures) :]:
+        axes.set_axis_off()
+    for axes, (label, path) in zip(grid.flat, pictures.items(), strict=False):
+        _show(axes, to_tensor(path))
+        axes.set_title(label, fontsize=10)
     _save(figure, target)
 
 

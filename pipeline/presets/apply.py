@@ -1,4 +1,4 @@
-"""Presets, written into params.yaml by one command: the published setting for each public data set, and photographs."""
+"""Presets, written into params.yaml by one command: for pictures of one's own, and the published setting."""
 
 from io import BytesIO
 from pathlib import Path
@@ -13,21 +13,29 @@ from pipeline.console import announce
 from pipeline.params import parse_params, read_params
 
 PUBLISHED = Path(__file__).parent / "published.yaml"
-PHOTOGRAPHS = Path(__file__).parent / "photographs.yaml"
+OWN = [Path(__file__).parent / file for file in ("photographs.yaml", "single_image.yaml")]
+"""The presets for pictures of one's own."""
+
 NULL = "tag:yaml.org,2002:null"
 
 
 def preset_names() -> list[str]:
-    """The names of all presets: one for photographs of one's own, and one per public data set."""
-    return [PHOTOGRAPHS.stem, *sorted(DATASETS)]
+    """The names of all presets: those for pictures of one's own, and one per public data set."""
+    return list(_files())
 
 
 def list_presets() -> None:
     """Prints what presets are, and all their names."""
-    for file, names in ((PHOTOGRAPHS, [PHOTOGRAPHS.stem]), (PUBLISHED, sorted(DATASETS))):
+    for file in (*OWN, PUBLISHED):
         announce(file.read_text(encoding="utf-8").splitlines()[0].removeprefix("# "))
-        for name in names:
-            announce(f"  {name}")
+        for name in preset_names():
+            if _files()[name] == file:
+                announce(f"  {name}")
+
+
+def _files() -> dict[str, Path]:
+    """The file of every preset, by its name."""
+    return {file.stem: file for file in OWN} | dict.fromkeys(sorted(DATASETS), PUBLISHED)
 
 
 def apply_preset(name: str, path: Path) -> None:
@@ -35,7 +43,7 @@ def apply_preset(name: str, path: Path) -> None:
 
     UserError if there is no such preset or the result would not be valid; the file is then unchanged.
     """
-    if name not in preset_names():
+    if name not in _files():
         raise UserError(f"there is no preset {name}; choose from {', '.join(preset_names())}")
     yaml = YAML()
     yaml.width = 200
@@ -43,7 +51,7 @@ def apply_preset(name: str, path: Path) -> None:
     yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar(NULL, "null"))
     read_params(path)
     params = yaml.load(path)
-    preset = YAML(typ="safe").load(PHOTOGRAPHS if name == PHOTOGRAPHS.stem else PUBLISHED)
+    preset = YAML(typ="safe").load(_files()[name])
     params["data"]["source"] = name
     for section, values in preset.items():
         if isinstance(values, dict):

@@ -65,7 +65,7 @@ def _page(params: Params, manifest: Manifest, comparison: Comparison) -> str:
         by_image=[metric.name for metric in by_image],
         judged_by_image=any(metric.judged for metric in by_image),
         resamples=RESAMPLES,
-        saturated=loss_of(params.discriminator.name).saturated,
+        saturated=_saturated_below(params),
         density=shown(main.curves["graph_density"].iloc[-1]) if "graph_density" in main.curves else None,
     )
 
@@ -84,9 +84,13 @@ def _table(params: Params, comparison: Comparison) -> dict[str, list[str]]:
         head = f"`{metric.name}`<br>{SIDES[metric.row['better']]}"
         columns[head] = [*cells, *(shown(metric.row[yardstick]) for yardstick in YARDSTICKS)]
     columns["training time"] = [*_times(runs), *unknown]
-    limit = loss_of(params.discriminator.name).saturated
+    limit = _saturated_below(params)
     columns["saturated"] = [*(_saturated(of, seeds(params), limit) for of in runs.values()), *unknown]
     return columns
+
+
+def _saturated_below(params: Params) -> float:
+    return loss_of(params.discriminator.name, params.discriminator.loss).saturated
 
 
 def _means(comparison: Comparison) -> dict[str, dict[str, float]]:

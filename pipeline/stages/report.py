@@ -16,13 +16,14 @@ from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
 from gcl.images.pixels import to_signed, to_tensor
 from gcl.images.prepared import Prepared
+from gcl.images.spreading import spread_out
 from gcl.measures.evaluation_rows import SIDES, check_rows
 from gcl.measures.verdict import verdict_on
 from gcl.networks.encoders import load_encoder
 from gcl.networks.model_folder import load_weights, read_description
 from gcl.training.gan_losses import loss_of
 from pipeline.console import announce
-from pipeline.pages.figures import draw_curves, draw_graph, draw_samples, draw_validation
+from pipeline.pages.figures import draw_curves, draw_graph, draw_pictures, draw_samples, draw_validation
 from pipeline.pages.rendering import render
 from pipeline.params import flatten
 from pipeline.running.run_folder import RunFolder
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 SAMPLES = 8
 """The number of test images in the report's sample grid."""
+
+STAGES = 6
+"""The number of sample grids in the report on a single picture."""
 
 SHOWN = 2
 """The index of the test image for which the graph is drawn."""
@@ -50,12 +54,18 @@ def write_report(params: Params, prepared: Prepared, run: RunFolder) -> None:
     graph = _trained_graph(description, run.model)
     inputs = prepared.images("testA")
     checkpoints, validation = description.get("checkpoints", {}), description.get("validation")
-    losses, saturated = curves["discriminator"].to_numpy(), loss_of(description["discriminator"]["name"]).saturated
+    discriminator = description["discriminator"]
+    saturated = loss_of(discriminator["name"], discriminator.get("loss", "auto")).saturated
+    losses = curves["discriminator"].to_numpy()
     findings = diagnose(read_evidence(inputs, run.translation, prepared.images("trainB"), losses, saturated))
     graph_statistics = {}
     # A user's matplotlibrc must not change the bytes.
     with replaced_folder(run.reports / "figures") as figures, rc_context(rcParamsDefault):
-        draw_samples(_sample_rows(inputs[:SAMPLES], prepared, run), figures / "samples.png")
+        if manifest.single_image:
+            draw_pictures(_pictures(inputs[0], prepared, run), 3, figures / "samples.png")
+            draw_pictures(_stages(run), 1, figures / "stages.png")
+        else:
+            draw_samples(_sample_rows(inputs[:SAMPLES], prepared, run), figures / "samples.png")
         draw_curves(curves, figures / "curves.png")
         if validation:
             steps = {name: checkpoint["step"] for name, checkpoint in checkpoints.items()}
@@ -107,6 +117,17 @@ def _trained_graph(description: dict[str, Any], model: Path) -> GraphConfig | No
             f"{model / 'model.json'}: its {keys} does not suit this version, so the training cannot be reported; "
             "translating still works. Train again with: gcl train"
         ) from error
+
+
+def _pictures(image: Path, prepared: Prepared, run: RunFolder) -> dict[str, Path]:
+    (of_b,) = prepared.images("testB")
+    return {"input (A)": image, "translation": run.translation(image.stem), "real B": of_b}
+
+
+def _stages(run: RunFolder) -> dict[str, Path]:
+    """A few sample grids of the training, by the step."""
+    grids = {int(path.stem.removeprefix("step_")): path for path in run.samples.glob("step_*.png")}
+    return {f"step {step}": grids[step] for step in spread_out(sorted(grids), STAGES)}
 
 
 def _sample_rows(inputs: list[Path], prepared: Prepared, run: RunFolder) -> dict[str, list[Path]]:
