@@ -50,8 +50,16 @@ class Finding:
     files: list[str] = field(default_factory=list)
 
 
+SINGLE_IMAGE = Finding(
+    "One picture of each domain: the single-image case, a model for these two only.",
+    "gcl preset single_image has the settings for it.",
+)
+
+
 def findings(check: FolderCheck) -> list[Finding]:
     """All findings, the most important first; empty if all is well."""
+    if check.single_image:
+        return [*_unusable(check), SINGLE_IMAGE]
     return [*_refused(check), *_copies_between(check), *_differences(check), *_copies_within(check), *_numbers(check)]
 
 
@@ -82,6 +90,10 @@ def _refused(check: FolderCheck) -> Iterator[Finding]:
                 f"{split}: {number} usable {'image' if number == 1 else 'images'}, at least {fewest} needed{held_back}."
             )
             yield Finding(headline, "gcl prepare refuses the folder until there are more.")
+    yield from _unusable(check)
+
+
+def _unusable(check: FolderCheck) -> Iterator[Finding]:
     if check.unusable:
         number = len(check.unusable)
         yield Finding(

@@ -46,6 +46,11 @@ class FolderCheck:
         """What tells trainA from trainB (:mod:`gcl.checks.probe`); of several copies in a split, one is used."""
         return probe_groups(*([image.numbers for image in self.distinct(split)] for split in ("trainA", "trainB")))
 
+    @property
+    def single_image(self) -> bool:
+        """Whether there is one picture of each domain only, and no test folder."""
+        return self.splits == ["trainA", "trainB"] and all(len(self.of(split)) == 1 for split in self.splits)
+
     def of(self, split: str) -> list[ImageFacts]:
         """The usable images of ``split``."""
         return [image for image in self.images if image.split == split]

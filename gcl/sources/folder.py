@@ -31,7 +31,8 @@ EXPECTED_TREE = """expected:
     trainA/   images of the domain to translate from
     trainB/   images of the domain to translate to
     testA/    optional; without it a share of trainA is held back
-    testB/    optional; without it a share of trainB is held back"""
+    testB/    optional; without it a share of trainB is held back
+or one picture in trainA, one in trainB and no tests"""
 
 SMALLEST_SIDE = 32
 """In pixels; nothing would be left of a smaller image after the networks' downsampling."""

@@ -93,6 +93,8 @@ def image_counts(params: Params, prepared: Prepared) -> dict[str, int]:
         return dict(zip((*SPLITS, *VALIDATION), numbers, strict=True))
     if data.source == "folder" and data.path.is_dir():
         counts = {split: _count(data.path / split) for split in SPLITS}
+        if list(counts.values()) == [1, 1, 0, 0]:
+            return dict.fromkeys(SPLITS, 1)  # the single-image case
         for train, test in (("trainA", "testA"), ("trainB", "testB")):
             if not counts[test] and counts[train]:
                 counts[test] = held_back(counts[train], data.test_share)

@@ -141,6 +141,8 @@ def _probes(check: FolderCheck) -> Table:
 
 
 def _test_notes(check: FolderCheck) -> list[str]:
+    if check.single_image:
+        return ["each picture is also its own test image"]
     held_back = [
         f"no test{domain}: gcl prepare will hold back a share of train{domain} (data.test_share)"
         for domain in "AB"

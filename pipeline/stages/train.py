@@ -247,7 +247,8 @@ def _check_validation(params: Params, manifest: Manifest) -> None:
     keys = {"translate.checkpoint": params.translate.checkpoint == "best", "train.stop_after": params.train.stop_after}
     for key in filter(keys.get, keys):
         raise UserError(f"{key} needs validation images, and the data set has none; prepare it with {advice}")
-    announce(f"note: no validation, because the data set has no images for it; prepare it with {advice}")
+    if not manifest.single_image:
+        announce(f"note: no validation, because the data set has no images for it; prepare it with {advice}")
 
 
 def _check_crop(manifest: Manifest, crop_size: int) -> None:
