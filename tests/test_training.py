@@ -63,6 +63,26 @@ def test_losses_of_a_step_are_their_formulas(config, images):
     assert losses["contrast"].item() == pytest.approx(both.item(), abs=1e-3)
 
 
+def test_the_identity_loss_is_added_with_its_weight(config, images):
+    """The generator's update equals one Adam step on the sum of both losses."""
+    settings = config(identity_weight=3.0)
+    trainer = make_trainer(settings, weight=0.0)
+    alone = copy.deepcopy(trainer.networks["generator"].module)
+    optimizer = torch.optim.Adam(alone.parameters(), lr=settings.generator_lr, betas=settings.betas)
+    a, b = images
+
+    losses = trainer.step(a, b)
+
+    difference = (alone(b) - b).abs().mean()
+    assert losses["identity"].item() == pytest.approx(difference.item(), abs=1e-5)
+    after = trainer.networks["discriminator"].module
+    (LEAST_SQUARES.generator(after(alone(a))) + 3.0 * difference).backward()
+    optimizer.step()
+    updated = trainer.networks["generator"].module.state_dict()
+    for name in (name for name in updated if name.endswith("weight")):
+        torch.testing.assert_close(updated[name], alone.state_dict()[name], atol=2e-6, rtol=0)
+
+
 def test_discriminator_learns_from_its_own_loss_only(config, images):
     """Its update equals one Adam step on the discriminator loss alone: nothing leaks from the generator's."""
     settings = config()
