@@ -159,9 +159,9 @@ def _upright(image: Image.Image, path: Path) -> tuple[Image.Image, Image.Image |
     except (OSError, ImageCms.PyCMSError):
         rgb = opaque.convert("RGB")
         remarks.append(ODD_PROFILE)
-    # Otherwise a profile that no longer applies would be saved with the pixels.
-    rgb.info.clear()
-    for upright in filter(None, (rgb, alpha)):
+    for upright in (rgb,) if alpha is None else (rgb, alpha):
+        # Otherwise a profile that no longer applies, or the place of a photograph, could be saved with the pixels.
+        upright.info.clear()
         upright.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation)
         ImageOps.exif_transpose(upright, in_place=True)
     return rgb, alpha, remarks
