@@ -14,7 +14,7 @@ The content decides, not the suffix: a PNG named .jpg is read, a HEIC named .jpg
 | 10 or 12 bits (AVIF) | the high bits |
 | 16-bit colours in separate planes (TIFF) | refused: Pillow misreads them |
 | signed, 32-bit or floating-point pixels (TIFF) | refused: nothing says which value is white |
-| a fourth band called alpha (TIFF without a profile) | composited onto white as transparency, with a remark |
+| a fourth band called alpha (TIFF without a profile) | the same as any transparency, with a remark |
 | bands that are neither colour nor alpha (TIFF) | the colours, with a remark |
 | other layouts (TIFF) | refused with a description of the layout |
 | CMYK, YCCK; in JPEG inverted, as Adobe stores them | what the inks leave of white, unless a profile says otherwise |
@@ -52,7 +52,7 @@ ODD_PROFILE = "a colour profile that does not fit, so the colours are read as sR
 NEARLY_BLACK = (
     "16 bits per channel but nothing brighter than 4095 of 65535, so nearly black; rescale it if it holds 10 or 12 bits"
 )
-ALPHA_BAND = "a fourth band called alpha, taken as transparency and composited onto white"
+ALPHA_BAND = "a fourth band called alpha, taken as transparency"
 OTHER_BANDS = "bands besides the colours, which are left out"
 """The remarks that :func:`decode` may make."""
 
@@ -103,6 +103,15 @@ def decode(path: Path) -> tuple[Image.Image, list[str]]:
 
     Raises BadImageError for a file that is empty, truncated, not an image, too large or unreadable.
     """
+    image, _, remarks = decode_with_alpha(path)
+    return image, remarks
+
+
+def decode_with_alpha(path: Path) -> tuple[Image.Image, Image.Image | None, list[str]]:
+    """Returns what :func:`decode` does and, between the two, the alpha that was composited onto white.
+
+    The alpha has mode L, the size of the image, and 255 where the image is opaque; it is None if that is everywhere.
+    """
     # The warnings are about metadata that does not matter here and about large images below the limit.
     with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
         try:
@@ -111,7 +120,7 @@ def decode(path: Path) -> tuple[Image.Image, list[str]]:
             if path.stat().st_size == 0:
                 raise BadImageError(path, "empty file")
             with Image.open(path, formats=FORMATS) as image:
-                return _upright_rgb(image, path)
+                return _upright(image, path)
         except BadImageError:
             raise
         # A decoder may raise any exception on a damaged file.
@@ -136,13 +145,13 @@ def _reason(error: Exception, path: Path) -> str:
     return "not an image that can be read; PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF can"
 
 
-def _upright_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]]:
+def _upright(image: Image.Image, path: Path) -> tuple[Image.Image, Image.Image | None, list[str]]:
     # load() discards the layout, so it is read first.
     layout = _layout(image)
     image.load()
     remarks = [FIRST_FRAME] if getattr(image, "is_animated", False) else []
     remarks += _band_remarks(image, layout)
-    opaque = _opaque(_eight_bits(image, layout, path, remarks))
+    opaque, alpha = _opaque(_eight_bits(image, layout, path, remarks))
     # Lab is the space that profiles convert to, so it needs none.
     profile = None if image.mode == "LAB" else image.info.get("icc_profile")
     try:
@@ -150,11 +159,12 @@ def _upright_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, list[str]
     except (OSError, ImageCms.PyCMSError):
         rgb = opaque.convert("RGB")
         remarks.append(ODD_PROFILE)
-    # Otherwise a profile that no longer applies would be saved with the pixels.
-    rgb.info.clear()
-    rgb.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation)
-    ImageOps.exif_transpose(rgb, in_place=True)
-    return rgb, remarks
+    for upright in (rgb,) if alpha is None else (rgb, alpha):
+        # Otherwise a profile that no longer applies, or the place of a photograph, could be saved with the pixels.
+        upright.info.clear()
+        upright.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation)
+        ImageOps.exif_transpose(upright, in_place=True)
+    return rgb, alpha, remarks
 
 
 def _layout(image: Image.Image) -> str:
@@ -210,26 +220,33 @@ def _other_order(arguments: str | tuple) -> tuple:
 
 
 def _scaled(image: Image.Image, deep: np.ndarray, white: int, remarks: list[str]) -> Image.Image:
-    """Scales ``deep`` (H, W, C) from 0 ... ``white`` to 0 ... 255; what ``image`` calls transparent becomes white."""
+    """Scales ``deep`` (H, W, C) from 0 ... ``white`` to 0 ... 255; the colour that ``image`` calls transparent gets
+    alpha 0."""
     colours = deep[..., :3]
     if white > BRIGHTEST_OF_12_BITS >= colours.max() and image.mode != "CMYK":
         remarks.append(NEARLY_BLACK)
     pixels = (deep.astype(np.float32) * 255 / white).round().astype(np.uint8)
+    scaled = Image.frombytes("L" if deep.shape[-1] == 1 else image.mode, image.size, pixels.tobytes())
     transparent = image.info.get("transparency")
     if transparent is not None:
-        pixels[(deep == transparent).all(axis=-1)] = 255
-    return Image.frombytes("L" if deep.shape[-1] == 1 else image.mode, image.size, pixels.tobytes())
+        scaled.putalpha(Image.fromarray((deep != transparent).any(axis=-1) * np.uint8(255)))
+    return scaled
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Converts any 8-bit mode to L, RGB or CMYK, the modes of colour profiles; puts transparency on white."""
-    gray = image.mode in ("1", "L", "LA")
+def _opaque(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Converts any 8-bit mode to L, RGB or CMYK, the modes of colour profiles; puts transparency on white.
+
+    Also returns the alpha, None if all of it is 255.
+    """
+    if image.mode == "CMYK":
+        return image.copy(), None
+    gray, alpha = image.mode in ("1", "L", "LA"), None
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    elif image.mode == "CMYK":
-        return image.copy()
-    return image.convert("L" if gray else "RGB")
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    is_opaque = alpha is None or alpha.getextrema()[0] == 255
+    return image.convert("L" if gray else "RGB"), None if is_opaque else alpha
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -6,15 +6,17 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from gcl.errors import UserError
-from gcl.images.decoding import SUFFIXES, decode, save_png
+from gcl.images.decoding import SUFFIXES, decode_with_alpha, save_png
 from gcl.images.finding import find_images, passed_over
 from gcl.images.pixels import to_pixels, to_signed
+from gcl.images.transparency import with_alpha
 from gcl.networks.generator import Generator
 
 Autocast = Callable[[], AbstractContextManager]
@@ -72,14 +74,19 @@ def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
 
 
 def translate_folder(
-    generator: Generator, source: Path, target: Path, device: torch.device, autocast: Autocast = nullcontext
+    generator: Generator,
+    source: Path,
+    target: Path,
+    device: torch.device,
+    autocast: Autocast = nullcontext,
+    keep_alpha: bool = False,
 ) -> Iterator[Translation]:
     """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
 
     Yields each translation once it is written, in the order of the paths. Several images are translated at once, one
     per core, so that no device waits for files; large ones are translated one at a time. ``autocast`` is opened around
     every image, in its thread; for a precision other than float32, pass Fabric's. The generator stays on the device,
-    channels last.
+    channels last. With ``keep_alpha`` the translation of an image that is not opaque has the image's alpha.
 
     UserError if there is nothing to translate, an image cannot be read or a translation is not finite. Translations
     that have been started by then are still written.
@@ -93,10 +100,10 @@ def translate_folder(
 
     def translate_small(path: Path, written: Path) -> list[str] | None:
         """The remarks on the image; None if it is large and has not been translated yet."""
-        pixels, remarks = _read(path)
+        pixels, alpha, remarks = _read(path, keep_alpha)
         if pixels[0].numel() >= LARGE_IMAGE:
             return None
-        _translate(generator, path, pixels, written, device, autocast)
+        _translate(generator, path, pixels, alpha, written, device, autocast)
         return remarks
 
     # Two images on one core each finish sooner than one after the other on two cores.
@@ -105,31 +112,36 @@ def translate_folder(
     try:
         for path, written, remarks in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
             if remarks is None:
-                pixels, remarks = _read(path)
-                _translate(generator, path, pixels, written, device, autocast)
+                pixels, alpha, remarks = _read(path, keep_alpha)
+                _translate(generator, path, pixels, alpha, written, device, autocast)
             yield Translation(written, path, remarks)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def translate_file(
-    generator: Generator, source: Path, target: Path, device: torch.device, autocast: Autocast = nullcontext
+    generator: Generator,
+    source: Path,
+    target: Path,
+    device: torch.device,
+    autocast: Autocast = nullcontext,
+    keep_alpha: bool = False,
 ) -> Translation:
     """Writes the translation of one image to the PNG ``target``.
 
     UserError if the image cannot be read or its translation is not finite.
 
-    ``autocast`` is used, and the generator is moved, as in :func:`translate_folder`.
+    ``autocast`` and ``keep_alpha`` are used, and the generator is moved, as in :func:`translate_folder`.
     """
-    pixels, remarks = _read(source)
-    _translate(_ready(generator, device), source, pixels, target, device, autocast)
+    pixels, alpha, remarks = _read(source, keep_alpha)
+    _translate(_ready(generator, device), source, pixels, alpha, target, device, autocast)
     return Translation(target, source, remarks)
 
 
-def _read(path: Path) -> tuple[Tensor, list[str]]:
-    """The image at ``path`` as (3, H, W) uint8, and the remarks on it."""
-    image, remarks = decode(path)
-    return pil_to_tensor(image), remarks
+def _read(path: Path, keep_alpha: bool) -> tuple[Tensor, np.ndarray | None, list[str]]:
+    """The image at ``path`` on white, (3, H, W) uint8; its alpha to keep, (H, W) uint8 or None; the remarks on it."""
+    image, alpha, remarks = decode_with_alpha(path)
+    return pil_to_tensor(image), np.asarray(alpha) if keep_alpha and alpha else None, remarks
 
 
 def _ready(generator: Generator, device: torch.device) -> Generator:
@@ -137,14 +149,21 @@ def _ready(generator: Generator, device: torch.device) -> Generator:
 
 
 def _translate(
-    generator: Generator, source: Path, pixels: Tensor, target: Path, device: torch.device, autocast: Autocast
+    generator: Generator,
+    source: Path,
+    pixels: Tensor,
+    alpha: np.ndarray | None,
+    target: Path,
+    device: torch.device,
+    autocast: Autocast,
 ) -> None:
-    """Writes one translation; NotFiniteError, and nothing is written, if it holds values that are not finite."""
+    """Writes one translation, transparent if there is an ``alpha``; NotFiniteError, and nothing is written, if it holds
+    values that are not finite."""
     signed = to_signed(pixels).unsqueeze(0).to(device)  # (1, 3, H, W)
     with autocast():
         translated = translate_image(generator, signed)
     if not translated.isfinite().all():
         raise NotFiniteError(f"{source}: its translation holds values that are not finite")
-    translated = to_pixels(translated)[0].permute(1, 2, 0)  # (H, W, 3)
+    translated = to_pixels(translated)[0].permute(1, 2, 0).cpu().numpy()  # (H, W, 3)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_png(translated.cpu().numpy(), target)
+    save_png(translated if alpha is None else with_alpha(translated, alpha), target)

@@ -102,6 +102,9 @@ def translate(
             help="Which of the model's checkpoints.", show_default="last; of data/model, translate.checkpoint"
         ),
     ] = None,
+    keep_alpha: Annotated[
+        bool, typer.Option("--keep-alpha", help="Translations of images with transparency have it too.")
+    ] = False,
 ):
     """Translate images of any size in the model's precision; without a params.yaml, on the best device available.
 
@@ -116,7 +119,7 @@ def translate(
     from pipeline.stages.translate import translate, translate_other
 
     stop_cleanly()
-    translate(accelerator, model, source, target, chosen)
+    translate(accelerator, model, source, target, chosen, keep_alpha)
     if other is not None:
         translate_other(accelerator, model, source, other, chosen)
 

@@ -21,10 +21,18 @@ from pipeline.console import announce, progress_bar
 from pipeline.running.devices import fabric_on_one_device
 
 
-def translate(accelerator: str, model: Path, source: Path, target: Path, checkpoint: Checkpoint = "last") -> None:
+def translate(
+    accelerator: str,
+    model: Path,
+    source: Path,
+    target: Path,
+    checkpoint: Checkpoint = "last",
+    keep_alpha: bool = False,
+) -> None:
     """Translates the image ``source``, or every image in the folder ``source`` and below it, into ``target``.
 
-    The precision is that of the model's training, or float32 if the model does not say.
+    The precision is that of the model's training, or float32 if the model does not say. With ``keep_alpha``, images
+    that are not opaque keep their alpha.
 
     A failure leaves nothing half-done. UserError, and nothing is changed, if ``target`` would replace an input or
     anything that this stage did not write.
@@ -35,9 +43,9 @@ def translate(accelerator: str, model: Path, source: Path, target: Path, checkpo
     fabric = fabric_on_one_device(accelerator, precision)
     try:
         if source.is_dir():
-            _translate_all(generator, source, target, fabric)
+            _translate_all(generator, source, target, fabric, keep_alpha)
         else:
-            _translate_one(generator, source, target, fabric)
+            _translate_one(generator, source, target, fabric, keep_alpha)
     except NotFiniteError as error:
         raise UserError(f"{error}, by {model} in precision {precision}; nothing is written") from error
 
@@ -68,7 +76,7 @@ def _trained_precision(model: Path) -> str:
     return "32-true"
 
 
-def _translate_one(generator: Generator, source: Path, target: Path, fabric: Fabric) -> None:
+def _translate_one(generator: Generator, source: Path, target: Path, fabric: Fabric, keep_alpha: bool) -> None:
     """Translates one image; ``target`` is a new .png file, or a folder for a .png file of the same name."""
     is_file = target.suffix.lower() in SUFFIXES and not target.is_dir()
     if is_file and target.suffix.lower() != ".png":
@@ -77,18 +85,19 @@ def _translate_one(generator: Generator, source: Path, target: Path, fabric: Fab
     # Unlike exists, lexists is also true for a broken link.
     if os.path.lexists(written):
         raise UserError(f"{written} exists already and is not overwritten; remove it or write somewhere else")
-    translation = translate_file(generator, source, written, fabric.device, fabric.autocast)
+    translation = translate_file(generator, source, written, fabric.device, fabric.autocast, keep_alpha)
     announce(f"translated 1 image: {written}")
     _announce_notes(_remarks([translation], source.parent))
 
 
-def _translate_all(generator: Generator, source: Path, target: Path, fabric: Fabric) -> None:
+def _translate_all(generator: Generator, source: Path, target: Path, fabric: Fabric, keep_alpha: bool) -> None:
     images, others = find_images(source)
     _check_apart(source, images, target)
     _check_only_ours(target)
     with replaced_folder(target) as folder:
         _write_names(folder / MARKER, translated_names(images, source))
-        with closing(translate_folder(generator, source, folder, fabric.device, fabric.autocast)) as written:
+        written = translate_folder(generator, source, folder, fabric.device, fabric.autocast, keep_alpha)
+        with closing(written):
             translations = list(progress_bar(written, "translating", len(images)))
     announce(f"translated {len(images)} {'image' if len(images) == 1 else 'images'}: {target}")
     _announce_notes([*passed_over(others), *_remarks(translations, source)])
