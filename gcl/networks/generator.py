@@ -16,6 +16,7 @@ from gcl.networks.layers import (
     BlurUpsample,
     ReflectionPad2d,
     initialise,
+    initialise_for_relu,
     normalised,
 )
 
@@ -93,6 +94,9 @@ class Generator(nn.Module):
         layers += [ReflectionPad2d(3), nn.Conv2d(channels, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
         self.apply(initialise)
+        if normalization == "position":
+            # Adam's steps do not shrink with the weights: with the published gain of 0.02 they would turn too fast.
+            self.model[:-2].apply(initialise_for_relu)
         if residual:
             nn.init.zeros_(self.model[-2].weight)
 

@@ -101,3 +101,10 @@ def initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.xavier_normal_(module.weight, gain=0.02)
         nn.init.zeros_(module.bias)
+
+
+def initialise_for_relu(module: nn.Module) -> None:
+    """Initialises convolutions so that ReLUs keep the variance (He et al., 2015), with zero biases."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(module.bias)
