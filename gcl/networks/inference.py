@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +57,16 @@ class Translation(NamedTuple):
     remarks: list[str]
 
 
+class Large(Protocol):
+    """Translates large images; :class:`gcl.tiles.translation.LargePictures` does it in tiles where memory is short."""
+
+    def concerns(self, path: Path, at_once: int) -> bool:
+        """Whether the image is too large to be one of so many that are translated ``at_once``."""
+
+    def translate(self, source: Path, target: Path) -> list[str]:
+        """Writes the translation of ``source`` to ``target``; returns the remarks on the image."""
+
+
 def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
     """The paths of the translations of ``images``, relative to a target folder that mirrors ``source``.
 
@@ -72,14 +82,19 @@ def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
 
 
 def translate_folder(
-    generator: Generator, source: Path, target: Path, device: torch.device, autocast: Autocast = nullcontext
+    generator: Generator,
+    source: Path,
+    target: Path,
+    device: torch.device,
+    autocast: Autocast = nullcontext,
+    large: Large | None = None,
 ) -> Iterator[Translation]:
     """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
 
     Yields each translation once it is written, in the order of the paths. Several images are translated at once, one
-    per core, so that no device waits for files; large ones are translated one at a time. ``autocast`` is opened around
-    every image, in its thread; for a precision other than float32, pass Fabric's. The generator stays on the device,
-    channels last.
+    per core, so that no device waits for files; large ones are translated one at a time, by ``large`` or as a whole.
+    ``autocast`` is opened around every image, in its thread; for a precision other than float32, pass Fabric's. The
+    generator stays on the device, channels last.
 
     UserError if there is nothing to translate, an image cannot be read or a translation is not finite. Translations
     that have been started by then are still written.
@@ -93,6 +108,8 @@ def translate_folder(
 
     def translate_small(path: Path, written: Path) -> list[str] | None:
         """The remarks on the image; None if it is large and has not been translated yet."""
+        if large is not None and large.concerns(path, at_once):
+            return None
         pixels, remarks = _read(path)
         if pixels[0].numel() >= LARGE_IMAGE:
             return None
@@ -104,7 +121,9 @@ def translate_folder(
     pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
     try:
         for path, written, remarks in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
-            if remarks is None:
+            if remarks is None and large is not None:
+                remarks = large.translate(path, written)
+            elif remarks is None:
                 pixels, remarks = _read(path)
                 _translate(generator, path, pixels, written, device, autocast)
             yield Translation(written, path, remarks)

@@ -94,12 +94,21 @@ def translate(
     source: Annotated[Path, typer.Option("--input", help="An image, or a folder of images, nested or not.")] = PREPARED
     / "testA",
     target: Annotated[
-        Path, typer.Option("--output", help="Folder for PNGs of the same names or, for a single image, a .png file.")
+        Path,
+        typer.Option("--output", help="Folder for PNGs of the same names or, for a single image, a .png or .tif file."),
     ] = TRANSLATED,
     checkpoint: Annotated[
         CheckpointName | None,
         typer.Option(
             help="Which of the model's checkpoints.", show_default="last; of data/model, translate.checkpoint"
+        ),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="GB that translating one image may take; larger ones go in tiles.",
+            show_default="translate.memory",
         ),
     ] = None,
 ):
@@ -112,13 +121,14 @@ def translate(
     accelerator = params.train.accelerator if params else "auto"
     of_project = params.translate.checkpoint if params and model == MODEL else "last"
     chosen = checkpoint.value if checkpoint else of_project
+    allowed = params.translate.memory if params and memory is None else memory
     other = other_translated((model, MODEL), (source, PREPARED / "testA"), (target, TRANSLATED))
     from pipeline.stages.translate import translate, translate_other
 
     stop_cleanly()
-    translate(accelerator, model, source, target, chosen)
+    translate(accelerator, model, source, target, chosen, allowed)
     if other is not None:
-        translate_other(accelerator, model, source, other, chosen)
+        translate_other(accelerator, model, source, other, chosen, allowed)
 
 
 @app.command()
