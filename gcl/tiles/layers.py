@@ -121,15 +121,20 @@ class Convolution:
         return Rows(max(covered.start, 0), min(covered.stop, given.height))
 
     def apply(self, images: Tensor, at: Rows, rows: Rows, given: Shape) -> Tensor:
+        above, below = self._padded(at, rows)
+        if above != below:
+            images, above = F.pad(images, (0, 0, above, below)), 0
+        return F.conv2d(images, self.weight, self.bias, self.stride, (above, self.side), groups=self.groups)
+
+    def _padded(self, at: Rows, rows: Rows) -> tuple[int, int]:
+        """The rows of zeros above and below."""
         covered = self._covered(rows)
-        above, below = at.start - covered.start, covered.stop - at.stop
-        if above or below:
-            images = F.pad(images, (0, 0, above, below))
-        return F.conv2d(images, self.weight, self.bias, self.stride, (0, self.side), groups=self.groups)
+        return at.start - covered.start, covered.stop - at.stop
 
     def peak(self, at: Rows, rows: Rows, given: Shape) -> int:
-        padded = given.bytes(self._covered(rows).count) if at != self._covered(rows) else 0
+        above, below = self._padded(at, rows)
         # The caller holds the input while a padded copy of it is convolved.
+        padded = given.bytes(self._covered(rows).count) if above != below else 0
         return given.bytes(at.count) + padded + self.shape(given).bytes(rows.count)
 
 

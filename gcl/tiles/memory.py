@@ -47,7 +47,7 @@ def _left(group: Path, limit: str, use: str, spare: str) -> int | None:
     if not (group / limit).exists() or (most := (group / limit).read_text().strip()) == "max":
         return None
     numbers = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    return int(most) - int((group / use).read_text()) + int(numbers.get(spare, 0))
+    return int(most) - int((group / use).read_text()) + int(numbers[spare])
 
 
 def return_freed_memory() -> None:

@@ -5,13 +5,13 @@ converts what it decoded. libvips is given only what both decode alike:
 
 | a file with | becomes |
 | --- | --- |
-| 8 bits, gray, RGB or a palette (PNG, JPEG, WebP, GIF, TIFF, AVIF) | its pixels |
+| 8 bits, gray, RGB or a palette (PNG, JPEG, WebP, GIF, TIFF) | its pixels |
 | 16 bits, gray or RGB (PNG, TIFF) | scaled by 255/65535 and rounded |
 | an alpha channel (not of TIFF) | composited onto white; also a file of its own, if asked for |
 | a colour profile, an orientation, several frames | the same as in smaller pictures |
-| anything else, such as CMYK or BMP | what Pillow makes of it, if there is memory |
+| anything else, such as CMYK, AVIF or BMP | what Pillow makes of it, if there is memory |
 
-Interlaced PNGs, progressive JPEGs, WebP, AVIF and GIF are held in memory by libvips too, 3 to 10 bytes per pixel.
+Interlaced PNGs, progressive JPEGs, WebP and GIF are held in memory by libvips too, 3 to 10 bytes per pixel.
 """
 
 import logging
@@ -57,7 +57,7 @@ NOT_STREAMED = (
 STRIP = 2**25
 """The bytes of pixels that are read at once."""
 
-LOADERS = ("pngload", "jpegload", "webpload", "gifload", "tiffload", "heifload")
+LOADERS = ("pngload", "jpegload", "webpload", "gifload", "tiffload")
 """libvips' decoders that may read a file."""
 
 ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
@@ -138,10 +138,11 @@ def _held(image: pyvips.Image) -> int:
 
 def _is_plain(image: pyvips.Image) -> bool:
     """Whether libvips decodes ``image`` as Pillow would."""
-    loader, is_deep = image.get("vips-loader"), image.format == "ushort"
-    is_odd = (loader == "heifload" and is_deep) or (loader == "tiffload" and image.hasalpha())
-    is_known = loader in LOADERS and image.format in ("uchar", "ushort")
-    return is_known and image.interpretation in ("srgb", "b-w", "rgb16", "grey16") and image.bands <= 4 and not is_odd
+    loader = image.get("vips-loader")
+    is_known = loader in LOADERS and image.format in ("uchar", "ushort") and image.bands <= 4
+    # A fourth band of a TIFF may be anything, and its colours may be multiplied by it.
+    is_odd = loader == "tiffload" and image.hasalpha()
+    return is_known and image.interpretation in ("srgb", "b-w", "rgb16", "grey16") and not is_odd
 
 
 def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) -> list[str]:

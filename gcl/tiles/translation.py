@@ -19,7 +19,7 @@ from gcl.tiles.passes import Pass
 from gcl.tiles.plan import Plan, planned, whole_memory
 from gcl.tiles.reading import MOST_PIXELS, Header, header, read_rows
 from gcl.tiles.scratch import check_disk, scratch_folder
-from gcl.tiles.writing import RowFiles, as_tiff, move
+from gcl.tiles.writing import RowFile, encode, move
 
 Tell = Callable[[Path, Plan], None]
 """Is called with a picture and its plan before it is translated in tiles."""
@@ -85,7 +85,7 @@ class LargePictures:
             if fits:
                 png = folder / "translated.png"
                 remarks = self._as_a_whole(source, png)
-                as_tiff(png, encoded)
+                encode(png, encoded)
             else:
                 remarks = self._in_tiles(source, about, encoded, memory)
             move(encoded, target)
@@ -106,13 +106,14 @@ class LargePictures:
         self._tell(source, plan)
         alpha = folder / "alpha" if self._keep_alpha else None
         remarks = read_rows(source, plan.picture.path, alpha, about.is_streamed)
-        with RowFiles(folder, about.height, about.width, alpha) as translation:
+        return_freed_memory()
+        with RowFile(folder / "translated", about.height, about.width, alpha) as translation:
             for _ in self._follow(self._bands(plan, source, translation), plan.bands):
                 pass
-        translation.encode(encoded)
+        encode(translation.path, encoded)
         return remarks
 
-    def _bands(self, plan: Plan, source: Path, translation: RowFiles) -> Iterator[None]:
+    def _bands(self, plan: Plan, source: Path, translation: RowFile) -> Iterator[None]:
         """Runs the passes; yields after each band. NotFiniteError if the translation holds values that are not."""
         *before, (last, rows) = plan.passes
         for run, its_rows in before:

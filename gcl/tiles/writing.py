@@ -1,9 +1,8 @@
 """Encodes a picture from files of its rows as PNG or TIFF, without holding it in memory and without metadata."""
 
 import os
-from contextlib import ExitStack
+import struct
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyvips
@@ -16,51 +15,61 @@ TILE = 256
 MOST_IN_TIFF = 2**32
 """The bytes that a TIFF can hold; a larger one is a BigTIFF."""
 
+ROWS = 64
+"""The rows of a strip of the file that is encoded."""
+
+UNSIGNED = 16
+"""TIFF's code for numbers of 8 bytes."""
+
 SUFFIXES = (".png", ".tif", ".tiff")
 """The endings of the files that can be written."""
 
 
-class RowFiles:
-    """A translation that is written from top to bottom to files in ``folder``, and then encoded.
+class RowFile:
+    """A translation that is written row by row, from top to bottom, and then encoded.
 
-    The files have the formats PPM and PGM, which libvips reads from a stream; others it would map into memory. Where
-    the file ``alpha`` is there, uint8 (H, W), the translation has this alpha.
+    The file is an uncompressed BigTIFF, which libvips reads row by row; raw numbers it would map into memory. Where the
+    file ``alpha`` is there, uint8 (H, W), the translation has this alpha.
     """
 
-    def __init__(self, folder: Path, height: int, width: int, alpha: Path | None):
-        self._width = width
-        self._files = [folder / "colours.ppm"]
-        self._given = None
-        with ExitStack() as opened:
-            self._streams = [opened.enter_context(self._files[0].open("wb"))]
-            if alpha is not None and alpha.exists():
-                self._given = opened.enter_context(alpha.open("rb"))
-                self._files.append(folder / "alpha.pgm")
-                self._streams.append(opened.enter_context(self._files[1].open("wb")))
-            self._opened = opened.pop_all()
-        for stream, kind in zip(self._streams, ("P6", "P5"), strict=False):
-            stream.write(f"{kind}\n{width} {height}\n255\n".encode())
+    def __init__(self, path: Path, height: int, width: int, alpha: Path | None):
+        self.path, self._width = path, width
+        self._alpha = alpha.open("rb") if alpha is not None and alpha.exists() else None
+        self._stream = path.open("wb")
+        self._stream.write(_header(height, width, 3 if self._alpha is None else 4))
 
-    def __enter__(self) -> "RowFiles":
+    def __enter__(self) -> "RowFile":
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._opened.close()
+        self._stream.close()
+        if self._alpha is not None:
+            self._alpha.close()
 
     def write(self, rows: np.ndarray) -> None:
         """Adds ``rows`` (rows, W, 3) uint8."""
-        if self._given is None:
-            self._streams[0].write(np.ascontiguousarray(rows))
-            return
-        alpha = np.frombuffer(self._given.read(len(rows) * self._width), np.uint8).reshape(-1, self._width)
-        self._streams[0].write(np.ascontiguousarray(with_alpha(rows, alpha)[..., :3]))
-        self._streams[1].write(alpha)
+        if self._alpha is not None:
+            alpha = np.frombuffer(self._alpha.read(len(rows) * self._width), np.uint8)
+            rows = with_alpha(rows, alpha.reshape(-1, self._width))
+        self._stream.write(np.ascontiguousarray(rows))
 
-    def encode(self, target: Path) -> None:
-        """Writes the translation to ``target``, PNG or TIFF; OSError if it cannot be written."""
-        with ExitStack() as opened:
-            bands = [_streamed(opened.enter_context(file.open("rb"))) for file in self._files]
-            _save(bands[0].bandjoin(bands[1:]) if bands[1:] else bands[0], target)
+
+def _header(height: int, width: int, channels: int) -> bytes:
+    """What stands before the pixels, (H, W, channels) uint8, of an uncompressed BigTIFF."""
+    starts = range(0, height, ROWS)
+    sizes = [min(ROWS, height - start) * width * channels for start in starts]
+    tags = {256: [width], 257: [height], 258: [8] * channels, 259: [1], 262: [2], 273: starts, 277: [channels]}
+    tags |= {278: [ROWS], 279: sizes} | ({338: [2]} if channels == 4 else {})  # 2: the alpha is not premultiplied
+    place = 16 + 8 + 20 * len(tags) + 8  # behind the header and the tags
+    pixels = place + sum(8 * len(values) for values in tags.values() if len(values) > 1)
+    tags[273] = [pixels + start * width * channels for start in starts]
+    entries, lists = b"", b""
+    for tag, values in sorted(tags.items()):
+        packed = struct.pack(f"<{len(values)}Q", *values)
+        if len(values) > 1:
+            packed, lists = struct.pack("<Q", place + len(lists)), lists + packed
+        entries += struct.pack("<HHQ", tag, UNSIGNED, len(values)) + packed
+    return struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(tags)) + entries + bytes(8) + lists
 
 
 def most_encoded(height: int, width: int, channels: int) -> int:
@@ -69,18 +78,12 @@ def most_encoded(height: int, width: int, channels: int) -> int:
     return int(1.01 * rows * columns * channels) + 2**20
 
 
-def as_tiff(png: Path, target: Path) -> None:
-    """Writes the picture in ``png`` to the TIFF ``target``; OSError as in :func:`encode`."""
-    _save(pyvips.Image.new_from_file(str(png), access="sequential"), target)
+def encode(file: Path, target: Path) -> None:
+    """Writes the picture in ``file``, a PNG or TIFF, to ``target``, whose suffix decides how.
 
-
-def _streamed(stream: BinaryIO) -> pyvips.Image:
-    source = pyvips.SourceCustom()
-    source.on_read(stream.read)
-    return pyvips.Image.new_from_source(source, "", access="sequential")
-
-
-def _save(image: pyvips.Image, target: Path) -> None:
+    OSError if it cannot be written, for instance because the disk is full.
+    """
+    image = pyvips.Image.new_from_file(str(file), access="sequential")
     try:
         if target.suffix.lower() == ".png":
             image.pngsave(str(target), keep="none", filter="all", compression=6)
