@@ -11,6 +11,7 @@ from gcl.errors import UserError
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_image
 from gcl.networks.layers import InstanceNorm2d
+from gcl.tiles.halo import halo
 from gcl.tiles.layers import Chain, Rows, Shape, row_layers
 from gcl.tiles.maps import Picture
 from gcl.tiles.passes import passes
@@ -99,6 +100,18 @@ def test_a_generator_without_instance_normalisation_goes_in_one_pass(tmp_path, r
     picture = Picture(tmp_path / "picture", 61, 40, (64, 40), CPU)
     assert len(passes(network, picture)) == 1
     assert (in_bands(network, pixels, 5, tmp_path) - as_a_whole(network, pixels)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("resampling", ["blur", "resize"])
+@torch.inference_mode()
+def test_such_a_generator_says_how_far_around_itself_a_tile_has_to_see(resampling):
+    network = without_normalisation(generator(resampling=resampling)).double()
+    around, images = halo(network), torch.rand(1, 3, 160, 8, dtype=torch.float64)
+    assert around % 4 == 0 and halo(generator(resampling=resampling)) is None
+    expected, tile = network(images)[:, :, 80:84], slice(80 - around, 84 + around)
+    torch.testing.assert_close(network(images[:, :, tile])[:, :, around : around + 4], expected)
+    less = slice(tile.start + 4, tile.stop - 4)
+    assert not torch.allclose(network(images[:, :, less])[:, :, around - 4 : around], expected)
 
 
 def test_a_picture_in_bfloat16_is_translated_nearly_alike(tmp_path):

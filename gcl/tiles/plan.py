@@ -1,8 +1,8 @@
 """How high the bands of every pass are, and what memory and disk that takes, known before anything starts.
 
-Memory is counted as the maps that a layer holds at once, its input and its output: convolutions need nothing else that
-counts, as measured. Freed pieces of the heap are not always reused, so the process grows by more: in tiles by 1.0 to 2.8
-times the maps, as a whole by 1.0 to 1.7 times, the more where the command line keeps freed memory.
+Memory is counted as the maps that a layer holds at once, its input and its output. Convolutions were seen to need
+nothing else that counts on a CPU. Freed pieces of the heap are not always reused, so the process grows by more: in
+tiles by 1.0 to 2.8 times the maps, as a whole by 1.0 to 1.7 times, by the most where the command line keeps what is freed.
 """
 
 from pathlib import Path
@@ -68,10 +68,13 @@ class Plan(NamedTuple):
 
 def whole_memory(generator: Generator, height: int, width: int) -> int:
     """The most bytes by which the process grows when the picture is translated as a whole."""
-    shape = Shape(3, *padded_size(generator, height, width))
-    chain = Chain([row for layer in generator.model for row in row_layers(layer)])
-    maps = chain.peak(Rows(0, shape.height), shape) + AROUND * Shape(1, *shape[1:]).bytes(shape.height)
-    return FIXED + AS_A_WHOLE * maps
+    return FIXED + AS_A_WHOLE * whole_maps(generator, *padded_size(generator, height, width))
+
+
+def whole_maps(generator: Generator, height: int, width: int) -> int:
+    """The most bytes of maps that are held at once while the picture, already padded, is translated as a whole."""
+    chain, shape = Chain([row for layer in generator.model for row in row_layers(layer)]), Shape(3, height, width)
+    return chain.peak(Rows(0, height), shape) + AROUND * Shape(1, height, width).bytes(height)
 
 
 def planned(
