@@ -14,6 +14,7 @@ from gcl.value_ranges import (
     Devices,
     File,
     FileOrAddress,
+    Gigabytes,
     Images,
     Nodes,
     Patches,
@@ -199,9 +200,10 @@ class TrainConfig(Section):
 
 
 class TranslateConfig(Section):
-    """Which of the training's two checkpoints translates the test images."""
+    """Which of the training's two checkpoints translates the test images, and what memory an image may take."""
 
     checkpoint: Checkpoint
+    memory: Gigabytes | None
 
 
 class EvaluateConfig(Section):

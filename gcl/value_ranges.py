@@ -37,6 +37,7 @@ Nodes = Annotated[Whole, Field(ge=1, le=MOST_PROCESSES)]
 Devices = Annotated[int | Literal["auto"], BeforeValidator(_count_or_auto)]
 
 Weight = Annotated[Real, Field(ge=0)]
+Gigabytes = Annotated[Real, Field(gt=0)]
 Temperature = Annotated[Real, Field(gt=0)]
 Decay = Annotated[Real, Field(ge=0, lt=1)]
 Rate = Annotated[Real, Field(gt=0, le=1)]

@@ -208,6 +208,7 @@ def test_the_json_has_everything(small_benchmark, tmp_path):
     translation_ = results["translation"]["params.yaml"]
     assert {"plain_loop", "gcl_translate", "gcl_translate_bfloat16"} <= set(translation_)
     assert translation_["gcl_translate"]["speedup"] > 0
+    assert translation_["tiles"]["times_as_long"] > 0
     assert results["evaluation"]["images_a_second"] > 0
     assert torch.get_num_threads() == threads
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "params.yaml"]

@@ -14,7 +14,7 @@ FLOORS = (
     {"gcl.files"},
     {"gcl.images"},
     {"gcl.networks", "gcl.sources"},
-    {"gcl.checks", "gcl.contrast", "gcl.diagnosis", "gcl.measures"},
+    {"gcl.checks", "gcl.contrast", "gcl.diagnosis", "gcl.measures", "gcl.tiles"},
     {"gcl.scoring", "gcl.training"},
     {"gcl.exchange", "gcl.pretraining"},
     {"pipeline.console", "pipeline.variant_params"},

@@ -155,7 +155,7 @@ def _upright(image: Image.Image, path: Path) -> tuple[Image.Image, Image.Image |
     # Lab is the space that profiles convert to, so it needs none.
     profile = None if image.mode == "LAB" else image.info.get("icc_profile")
     try:
-        rgb = _to_srgb(opaque, profile)
+        rgb = to_srgb(opaque, profile)
     except (OSError, ImageCms.PyCMSError):
         rgb = opaque.convert("RGB")
         remarks.append(ODD_PROFILE)
@@ -249,7 +249,7 @@ def _opaque(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return image.convert("L" if gray else "RGB"), None if is_opaque else alpha
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Converts mode L, RGB or CMYK to sRGB; OSError or PyCMSError if ``profile`` is damaged or for another mode."""
     if profile is None:
         return image.convert("RGB")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -59,6 +59,16 @@ class Translation(NamedTuple):
     remarks: list[str]
 
 
+class Large(Protocol):
+    """Translates large images; :class:`gcl.tiles.translation.LargePictures` does it in tiles where memory is short."""
+
+    def concerns(self, path: Path, at_once: int) -> bool:
+        """Whether the image is too large to be one of so many that are translated ``at_once``."""
+
+    def translate(self, source: Path, target: Path) -> list[str]:
+        """Writes the translation of ``source`` to ``target``; returns the remarks on the image."""
+
+
 def translated_names(images: Sequence[Path], source: Path) -> list[Path]:
     """The paths of the translations of ``images``, relative to a target folder that mirrors ``source``.
 
@@ -79,14 +89,16 @@ def translate_folder(
     target: Path,
     device: torch.device,
     autocast: Autocast = nullcontext,
+    large: Large | None = None,
     keep_alpha: bool = False,
 ) -> Iterator[Translation]:
     """Writes the translation of every image in ``source``, nested or not, to the same place in ``target``, as PNG.
 
     Yields each translation once it is written, in the order of the paths. Several images are translated at once, one
-    per core, so that no device waits for files; large ones are translated one at a time. ``autocast`` is opened around
-    every image, in its thread; for a precision other than float32, pass Fabric's. The generator stays on the device,
-    channels last. With ``keep_alpha`` the translation of an image that is not opaque has the image's alpha.
+    per core, so that no device waits for files; large ones are translated one at a time, by ``large`` or as a whole.
+    ``autocast`` is opened around every image, in its thread; for a precision other than float32, pass Fabric's. The
+    generator stays on the device, channels last. With ``keep_alpha`` the translation of an image that is not opaque has
+    the image's alpha.
 
     UserError if there is nothing to translate, an image cannot be read or a translation is not finite. Translations
     that have been started by then are still written.
@@ -100,6 +112,8 @@ def translate_folder(
 
     def translate_small(path: Path, written: Path) -> list[str] | None:
         """The remarks on the image; None if it is large and has not been translated yet."""
+        if large is not None and large.concerns(path, at_once):
+            return None
         pixels, alpha, remarks = _read(path, keep_alpha)
         if pixels[0].numel() >= LARGE_IMAGE:
             return None
@@ -111,7 +125,9 @@ def translate_folder(
     pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
     try:
         for path, written, remarks in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
-            if remarks is None:
+            if remarks is None and large is not None:
+                remarks = large.translate(path, written)
+            elif remarks is None:
                 pixels, alpha, remarks = _read(path, keep_alpha)
                 _translate(generator, path, pixels, alpha, written, device, autocast)
             yield Translation(written, path, remarks)

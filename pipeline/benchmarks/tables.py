@@ -56,14 +56,16 @@ def step_table(settings: Mapping[str, Numbers]) -> Table:
 
 
 def translation_table(settings: Mapping[str, Numbers]) -> Table:
-    """Images per second of the plain loop and of the stage, in float32 and in bfloat16."""
-    table = _table("translation, images/s", "setting", "pixels", "plain loop", "gcl translate", "in bfloat16")
+    """Images per second of the plain loop and of the stage, in float32 and in bfloat16; tiles beside the whole."""
+    columns = ("setting", "pixels", "plain loop", "gcl translate", "in bfloat16", "time in tiles")
+    table = _table("translation, images/s", *columns)
     for name, measured in settings.items():
         gains = [
             f"{shown(measured[loop]['images_a_second'])} ({measured[loop]['speedup']:.2f} x)"
             for loop in ("gcl_translate", "gcl_translate_bfloat16")
         ]
-        table.add_row(name, str(measured["size"]), shown(measured["plain_loop"]["images_a_second"]), *gains)
+        tiles = f"{measured['tiles']['times_as_long']:.2f} x"
+        table.add_row(name, str(measured["size"]), shown(measured["plain_loop"]["images_a_second"]), *gains, tiles)
     return table
 
 

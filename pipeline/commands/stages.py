@@ -94,7 +94,8 @@ def translate(
     source: Annotated[Path, typer.Option("--input", help="An image, or a folder of images, nested or not.")] = PREPARED
     / "testA",
     target: Annotated[
-        Path, typer.Option("--output", help="Folder for PNGs of the same names or, for a single image, a .png file.")
+        Path,
+        typer.Option("--output", help="Folder for PNGs of the same names or, for a single image, a .png or .tif file."),
     ] = TRANSLATED,
     checkpoint: Annotated[
         CheckpointName | None,
@@ -105,6 +106,14 @@ def translate(
     keep_alpha: Annotated[
         bool, typer.Option("--keep-alpha", help="Translations of images with transparency have it too.")
     ] = False,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="GB that translating one image may take; larger ones go in tiles.",
+            show_default="translate.memory",
+        ),
+    ] = None,
 ):
     """Translate images of any size in the model's precision; without a params.yaml, on the best device available.
 
@@ -115,13 +124,14 @@ def translate(
     accelerator = params.train.accelerator if params else "auto"
     of_project = params.translate.checkpoint if params and model == MODEL else "last"
     chosen = checkpoint.value if checkpoint else of_project
+    allowed = params.translate.memory if params and memory is None else memory
     other = other_translated((model, MODEL), (source, PREPARED / "testA"), (target, TRANSLATED))
     from pipeline.stages.translate import translate, translate_other
 
     stop_cleanly()
-    translate(accelerator, model, source, target, chosen, keep_alpha)
+    translate(accelerator, model, source, target, chosen, allowed, keep_alpha)
     if other is not None:
-        translate_other(accelerator, model, source, other, chosen)
+        translate_other(accelerator, model, source, other, chosen, allowed)
 
 
 @app.command()

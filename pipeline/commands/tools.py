@@ -78,14 +78,16 @@ def import_checkpoint(
 @app.command()
 def export(onnx: Annotated[Path, typer.Option(help="File to write, ending in .onnx.")], model: ModelFolder = MODEL):
     """Export a model to ONNX, for any number and size of images, checked against the original."""
-    from gcl.exchange.onnx_export import export_onnx
+    from gcl.exchange.onnx_export import export_onnx, limits
     from gcl.networks.model_folder import load_generator
     from pipeline.console import announce
 
     # stop_cleanly() is not called: torch imports a lot in the middle of an export, where an exception would end in a
     # long traceback, and nothing is ever left half-done.
-    difference = export_onnx(load_generator(model), onnx)
+    generator = load_generator(model)
+    difference = export_onnx(generator, onnx)
     announce(f"exported, differs by at most {difference:.1g}: {onnx}")
+    announce("note: it takes {memory}; tiles {tiles}".format_map(limits(generator)))
 
 
 @app.command()

@@ -1,0 +1,96 @@
+"""Cuts a generator into passes over the picture: each one ends where a normalisation has to know the whole map.
+
+A pass reads a map band by band. It completes the map's statistics and writes it to a file, from which the next pass
+goes on. Maps at full resolution, by far the largest, are not written but computed again.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from gcl.networks.generator import INSIDE, Generator, ResidualBlock
+from gcl.tiles.layers import WHOLE_PICTURE, Pointwise, RowLayer, Rows, normalising, row_layers
+from gcl.tiles.maps import Computed, File, Kept, Map, Picture, Stored, Sum
+from gcl.tiles.statistics import ChannelStatistics
+
+
+class Pass(NamedTuple):
+    """One pass: the map that it reads and what becomes of it.
+
+    Attributes:
+        map: the map to read, all of it.
+        statistics: what its bands are added to; None in the last pass, whose map is the translation.
+        file: where its bands are written to; None if they are not.
+        done: the files that nothing reads any more after this pass.
+    """
+
+    map: Map
+    statistics: ChannelStatistics | None
+    file: Stored | None
+    done: list[File]
+
+    def bands(self, rows: int) -> Iterator[Rows]:
+        """All rows of the map, so many at once."""
+        height = self.map.shape.height
+        return (Rows(start, min(start + rows, height)) for start in range(0, height, rows))
+
+
+def passes(generator: Generator, picture: Picture) -> list[Pass]:
+    """The passes that translate ``picture``; their files lie in its folder. The last pass yields (1, 3, rows, W)."""
+    cut = _Cut(picture)
+    *layers, last = generator.model
+    for layer in layers:
+        cut.follow(layer)
+    if generator.residual:
+        inverse = Pointwise(lambda images: torch.atanh(INSIDE * images))
+        cut.here = Sum(cut.here, Computed(picture, [inverse]))
+    cut.follow(last)
+    return [*cut.passes, Pass(cut.here, None, None, list(dict.fromkeys([*cut.here.files(), picture])))]
+
+
+class _Cut:
+    """The passes up to a layer of the generator, and the map ``here`` behind that layer."""
+
+    def __init__(self, picture: Picture):
+        self.passes: list[Pass] = []
+        self.here: Map = picture
+        self._picture, self._numbers = picture, count()
+
+    def follow(self, layer: nn.Module) -> None:
+        """Goes behind the next ``layer``."""
+        if isinstance(layer, ResidualBlock) and any(isinstance(inner, WHOLE_PICTURE) for inner in layer.conv_block):
+            self._follow_block(layer)
+        elif isinstance(layer, WHOLE_PICTURE):
+            self._normalise(is_stored=self.here.shape[1:] != self._picture.shape[1:], alive=[])
+        else:
+            self.here = _extended(self.here, row_layers(layer))
+
+    def _follow_block(self, block: ResidualBlock) -> None:
+        entry = self._file(self.here)
+        self.here = Kept(self.here, entry)
+        for layer in block.conv_block:
+            if isinstance(layer, WHOLE_PICTURE):
+                self._normalise(is_stored=True, alive=[entry])
+            else:
+                self.here = _extended(self.here, row_layers(layer))
+        self.here = Sum(self.here, entry)
+
+    def _normalise(self, is_stored: bool, alive: list[File]) -> None:
+        """Ends a pass, after which the files ``alive`` are still needed, at an instance normalisation."""
+        given, statistics = self.here, ChannelStatistics()
+        file = self._file(given) if is_stored else None
+        self.here = _extended(file or given, [normalising(statistics)])
+        still_needed = {*self.here.files(), *alive, self._picture}
+        done = [file for file in dict.fromkeys(given.files()) if file not in still_needed]
+        self.passes.append(Pass(given, statistics, file, done))
+
+    def _file(self, given: Map) -> Stored:
+        """A new file for the map ``given``."""
+        return Stored(self._picture.path.with_name(f"map_{next(self._numbers)}"), given.shape, self._picture.device)
+
+
+def _extended(given: Map, layers: list[RowLayer]) -> Computed:
+    return Computed(given.given, [*given.layers, *layers]) if isinstance(given, Computed) else Computed(given, layers)

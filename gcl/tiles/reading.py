@@ -1,0 +1,250 @@
+"""Reads a picture of any size into a file of rows, upright and opaque, as :mod:`gcl.images.decoding` would decode it.
+
+Pillow decodes whole pictures and refuses those of more than 178,956,970 pixels. libvips decodes row by row, and Pillow
+converts what it decoded. libvips is given only what both decode alike:
+
+| a file with | becomes |
+| --- | --- |
+| 8 bits, gray, RGB or a palette (PNG, JPEG, WebP, GIF, TIFF) | its pixels |
+| 16 bits, gray or RGB (PNG, TIFF) | scaled by 255/65535 and rounded |
+| an alpha channel (not of TIFF) | composited onto white; also a file of its own, if asked for |
+| a colour profile, an orientation, several frames | the same as in smaller pictures |
+| anything else, such as CMYK, AVIF or BMP | what Pillow makes of it, if there is memory |
+
+Interlaced PNGs, progressive JPEGs, WebP and GIF are held in memory by libvips too, 3 to 10 bytes per pixel.
+"""
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import pyvips
+from PIL import ExifTags, Image, ImageCms
+
+from gcl.images.decoding import (
+    BRIGHTEST_OF_12_BITS,
+    FIRST_FRAME,
+    FORMATS,
+    NEARLY_BLACK,
+    ODD_PROFILE,
+    WARNING_FILTERS,
+    BadImageError,
+    decode,
+    to_srgb,
+)
+
+logging.getLogger("pyvips").addHandler(logging.NullHandler())
+logging.getLogger("pyvips").propagate = False
+# Its cache would keep files open and their pixels in memory.
+pyvips.cache_set_max(0)
+
+DECODED = 48
+"""The bytes per pixel that decoding with Pillow may take; 16-bit colours take the most."""
+
+MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS
+"""Pictures with more pixels are refused by Pillow."""
+
+NOT_STREAMED = (
+    f"more than {MOST_PIXELS:,} pixels, and of a kind that is not read row by row; save it as gray or RGB with 8 or 16 "
+    "bits per channel"
+)
+
+STRIP = 2**25
+"""The bytes of pixels that are read at once."""
+
+LOADERS = ("pngload", "jpegload", "webpload", "gifload", "tiffload")
+"""libvips' decoders that may read a file."""
+
+ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+
+TURNS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+"""What makes a picture of this orientation upright: rows become columns; then rows, then columns are reversed."""
+
+
+class Header(NamedTuple):
+    """What a file says of its picture.
+
+    Attributes:
+        height, width: the upright size.
+        is_streamed: whether libvips reads it row by row, rather than Pillow as a whole.
+        memory: the bytes that decoding it takes.
+    """
+
+    height: int
+    width: int
+    is_streamed: bool
+    memory: int
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+
+def header(path: Path) -> Header:
+    """What ``path`` says of its picture, without decoding it. Raises BadImageError."""
+    try:
+        image = pyvips.Image.new_from_file(str(path), access="sequential")
+        if _is_plain(image):
+            return _header(image, _orientation(image), is_streamed=True, memory=_held(image))
+    except pyvips.Error:
+        pass  # Pillow reads more kinds
+    with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
+        try:
+            with Image.open(path, formats=FORMATS) as image:
+                orientation, decoded = image.getexif().get(ExifTags.Base.Orientation, 1), image.width * image.height
+                return _header(image, orientation, is_streamed=False, memory=DECODED * decoded)
+        except Image.DecompressionBombError as error:
+            raise BadImageError(path, NOT_STREAMED) from error
+        except Exception:
+            pass
+    decode(path)  # tells what is wrong
+    raise BadImageError(path, "its size cannot be read")
+
+
+def _header(image: pyvips.Image | Image.Image, orientation: int, is_streamed: bool, memory: int) -> Header:
+    sideways = TURNS.get(orientation, TURNS[1])[0]
+    height, width = (image.width, image.height) if sideways else (image.height, image.width)
+    return Header(height, width, is_streamed, memory)
+
+
+def _held(image: pyvips.Image) -> int:
+    """The bytes that libvips holds at once while it decodes ``image``, besides a few rows."""
+    fields, stored = image.get_fields(), image.bands * (2 if image.format == "ushort" else 1)
+    match image.get("vips-loader"):
+        case "pngload":
+            each = stored if "interlaced" in fields else 0
+        case "jpegload":
+            each = 2 * stored if "jpeg-multiscan" in fields else 0
+        case "tiffload":
+            each = stored  # it may be a single strip
+        case _:
+            each = 2 * (stored + 1)
+    return each * image.width * image.height
+
+
+def _is_plain(image: pyvips.Image) -> bool:
+    """Whether libvips decodes ``image`` as Pillow would."""
+    loader = image.get("vips-loader")
+    is_known = loader in LOADERS and image.format in ("uchar", "ushort") and image.bands <= 4
+    # A fourth band of a TIFF may be anything, and its colours may be multiplied by it.
+    is_odd = loader == "tiffload" and image.hasalpha()
+    return is_known and image.interpretation in ("srgb", "b-w", "rgb16", "grey16") and not is_odd
+
+
+def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) -> list[str]:
+    """Decodes ``path`` into the file ``colours``, uint8 (H, W, 3), and returns the remarks of :func:`decode`.
+
+    Where an ``alpha`` file is asked for and there is transparency, it is written too, (H, W). Raises BadImageError.
+    """
+    if not is_streamed:
+        image, remarks = decode(path)
+        with colours.open("wb") as stream:
+            rows = max(1, STRIP // (3 * image.width))
+            for top in range(0, image.height, rows):
+                stream.write(np.asarray(image.crop((0, top, image.width, min(top + rows, image.height)))))
+        return remarks
+    try:
+        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error")
+        remarks = _stream(image, colours, alpha if image.hasalpha() else None)
+        orientation = _orientation(image)
+    except pyvips.Error as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise BadImageError(path, f"cannot be decoded: {lines[-1]}") from error
+    for file, bands in ((colours, 3), (alpha, 1)):
+        if orientation != 1 and file and file.exists():
+            _turn(file, image.height, image.width, bands, orientation)
+    return remarks
+
+
+def _orientation(image: pyvips.Image) -> int:
+    """The orientation 1 ... 8 in the EXIF or XMP data."""
+    fields = image.get_fields()
+    if "orientation" in fields:
+        orientation = image.get("orientation")
+        return orientation if orientation in TURNS else 1
+    found = ORIENTATION_IN_XMP.search(image.get("xmp-data")) if "xmp-data" in fields else None
+    return int(found[1]) if found else 1
+
+
+def _stream(image: pyvips.Image, colours: Path, alpha: Path | None) -> list[str]:
+    """Writes the stored rows of ``image`` as they are, not turned; returns the remarks."""
+    fields = image.get_fields()
+    remarks = {FIRST_FRAME: "n-pages" in fields and image.get("n-pages") > 1}
+    profile = image.get("icc-profile-data") if "icc-profile-data" in fields else None
+    brightest = 0
+    with colours.open("wb") as stream, (alpha or Path(os.devnull)).open("wb") as alpha_stream:
+        for strip in _strips(image):
+            if strip.dtype == np.uint16:
+                brightest = max(brightest, int(strip[..., :3].max()))
+                strip = (strip.astype(np.float32) * 255 / 65535).round().astype(np.uint8)
+            pixels = Image.fromarray(strip[..., 0] if image.bands == 1 else strip)
+            if image.hasalpha():
+                alpha_stream.write(strip[..., -1].tobytes())
+                on_white = Image.alpha_composite(Image.new("RGBA", pixels.size, "white"), pixels.convert("RGBA"))
+                pixels = on_white.convert("L" if image.bands == 2 else "RGB")
+            try:
+                rgb = to_srgb(pixels, profile)
+            except (OSError, ImageCms.PyCMSError):
+                rgb, remarks[ODD_PROFILE] = pixels.convert("RGB"), True
+            stream.write(np.asarray(rgb))
+    remarks[NEARLY_BLACK] = image.format == "ushort" and brightest <= BRIGHTEST_OF_12_BITS
+    return [remark for remark, applies in remarks.items() if applies]
+
+
+def _strips(image: pyvips.Image) -> Iterator[np.ndarray]:
+    """The rows of ``image`` from top to bottom, (rows, W, bands) uint8 or uint16."""
+    region, kind = pyvips.Region.new(image), {"uchar": np.uint8, "ushort": np.uint16}[image.format]
+    rows = max(1, STRIP // (8 * image.width))
+    for top in range(0, image.height, rows):
+        count = min(rows, image.height - top)
+        fetched = region.fetch(0, top, image.width, count)
+        yield np.frombuffer(fetched, kind).reshape(count, image.width, image.bands)
+
+
+def _turn(file: Path, height: int, width: int, bands: int, orientation: int) -> None:
+    """Makes the picture (height, width, bands) in ``file`` upright, a few rows of the result at a time."""
+    sideways, rows_reversed, columns_reversed = TURNS[orientation]
+    rows, columns = (width, height) if sideways else (height, width)
+    turned, step = file.with_name(f"{file.name}_upright"), max(1, STRIP // (columns * bands))
+    with file.open("rb") as given, turned.open("wb") as stream:
+        for top in range(0, rows, step):
+            start, stop = top, min(top + step, rows)
+            if rows_reversed:
+                start, stop = rows - stop, rows - start
+            read = _columns if sideways else _rows
+            block = read(given, start, stop, (height, width, bands))
+            if rows_reversed:
+                block = block[::-1]
+            if columns_reversed:
+                block = block[:, ::-1]
+            stream.write(np.ascontiguousarray(block))
+    turned.replace(file)
+
+
+def _rows(stream: BinaryIO, start: int, stop: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """The rows from ``start`` to ``stop`` of a picture of this ``shape``, (rows, W, bands)."""
+    _, width, bands = shape
+    content = os.pread(stream.fileno(), (stop - start) * width * bands, start * width * bands)
+    return np.frombuffer(content, np.uint8).reshape(-1, width, bands)
+
+
+def _columns(stream: BinaryIO, start: int, stop: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """The columns from ``start`` to ``stop`` as rows, (columns, H, bands)."""
+    height, width, bands = shape
+    size = (stop - start) * bands
+    content = b"".join(os.pread(stream.fileno(), size, (row * width + start) * bands) for row in range(height))
+    return np.frombuffer(content, np.uint8).reshape(height, -1, bands).swapaxes(0, 1)

@@ -1,0 +1,144 @@
+"""Translates large pictures: as a whole if that fits in memory, and otherwise in tiles, with the same result.
+
+Instance normalisation needs the mean and variance of the whole picture. So all tiles go through one layer after the
+other, and the statistics are complete before any of them goes on (:mod:`gcl.tiles.passes`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+
+from gcl.images.pixels import to_pixels
+from gcl.networks import inference
+from gcl.networks.generator import Generator
+from gcl.networks.inference import Autocast, NotFiniteError, translate_file
+from gcl.tiles.memory import MOST, free_memory, return_freed_memory
+from gcl.tiles.passes import Pass
+from gcl.tiles.plan import Plan, planned, whole_memory
+from gcl.tiles.reading import MOST_PIXELS, Header, header, read_rows
+from gcl.tiles.scratch import check_disk, scratch_folder
+from gcl.tiles.writing import RowFile, encode, move
+
+Tell = Callable[[Path, Plan], None]
+"""Is called with a picture and its plan before it is translated in tiles."""
+
+Follow = Callable[[Iterator[None], int], Iterable[None]]
+"""Yields what it is given, once for each of so many bands; shows a progress bar, for instance."""
+
+
+def untold(source: Path, plan: Plan) -> None:
+    """Tells nobody."""
+
+
+def unfollowed(bands: Iterator[None], total: int) -> Iterator[None]:
+    """Shows nothing."""
+    return bands
+
+
+class LargePictures:
+    """Translates pictures one at a time, in tiles if they take too much memory as a whole.
+
+    Args:
+        generator: is moved to ``device``, channels last.
+        device, autocast: as in :func:`gcl.networks.inference.translate_folder`.
+        memory: the bytes that translating one picture may take; None takes most of what is free.
+        keep_alpha: whether pictures keep their transparency.
+        tell: told of pictures that are translated in tiles.
+        follow: follows the bands of such pictures.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        device: torch.device,
+        autocast: Autocast = nullcontext,
+        memory: int | None = None,
+        keep_alpha: bool = False,
+        tell: Tell = untold,
+        follow: Follow = unfollowed,
+    ):
+        self._generator = generator.to(device, memory_format=torch.channels_last).eval()
+        self._device, self._autocast, self._memory, self._keep_alpha = device, autocast, memory, keep_alpha
+        self._tell, self._follow = tell, follow
+
+    def concerns(self, path: Path, at_once: int) -> bool:
+        """Whether the picture is large, or ``at_once`` of its size would take too much memory."""
+        about = header(path)
+        is_large = about.pixels >= inference.LARGE_IMAGE
+        return is_large or at_once * whole_memory(self._generator, about.height, about.width) > self._allowed()
+
+    def translate(self, source: Path, target: Path) -> list[str]:
+        """Writes the translation of ``source`` to ``target``, a PNG or a tiled TIFF; returns remarks on the picture.
+
+        UserError, and nothing is written, if the picture cannot be read, there is too little memory or disk, or its
+        translation holds values that are not finite.
+        """
+        about, memory = header(source), self._allowed()
+        whole = whole_memory(self._generator, about.height, about.width)
+        fits = about.pixels <= MOST_PIXELS and whole <= memory
+        if fits and target.suffix.lower() == ".png":
+            return self._as_a_whole(source, target)
+        with scratch_folder(target) as folder:
+            encoded = folder / f"encoded{target.suffix.lower()}"
+            if fits:
+                png = folder / "translated.png"
+                remarks = self._as_a_whole(source, png)
+                encode(png, encoded)
+            else:
+                remarks = self._in_tiles(source, about, encoded, memory)
+            move(encoded, target)
+        return remarks
+
+    def _allowed(self) -> int:
+        return self._memory or int(MOST * free_memory(self._device))
+
+    def _as_a_whole(self, source: Path, target: Path) -> list[str]:
+        return translate_file(self._generator, source, target, self._device, self._autocast, self._keep_alpha).remarks
+
+    @torch.inference_mode()
+    def _in_tiles(self, source: Path, about: Header, encoded: Path, memory: int) -> list[str]:
+        """Writes the translation of ``source`` to ``encoded``, and all other files to the same folder."""
+        folder = encoded.parent
+        plan = planned(self._generator, about, memory, folder, self._device, self._keep_alpha)
+        check_disk(folder, plan.disk, source)
+        self._tell(source, plan)
+        alpha = folder / "alpha" if self._keep_alpha else None
+        remarks = read_rows(source, plan.picture.path, alpha, about.is_streamed)
+        return_freed_memory()
+        with RowFile(folder / "translated", about.height, about.width, alpha) as translation:
+            for _ in self._follow(self._bands(plan, source, translation), plan.bands):
+                pass
+        encode(translation.path, encoded)
+        return remarks
+
+    def _bands(self, plan: Plan, source: Path, translation: RowFile) -> Iterator[None]:
+        """Runs the passes; yields after each band. NotFiniteError if the translation holds values that are not."""
+        *before, (last, rows) = plan.passes
+        for run, its_rows in before:
+            for band in run.bands(its_rows):
+                with self._autocast():
+                    images = run.map.read(band)
+                run.statistics.add(images)
+                if run.file:
+                    run.file.write(band, images)
+                yield
+            _end(run)
+        for band in last.bands(rows):
+            with self._autocast():
+                images = last.map.read(band)
+            if not images.isfinite().all():
+                raise NotFiniteError(f"{source}: its translation holds values that are not finite")
+            # The rows and columns of the padding are left out: (1, 3, rows, W) -> (rows, W, 3).
+            images = images[0, :, : max(0, plan.picture.height - band.start), : plan.picture.width]
+            translation.write(to_pixels(images).permute(1, 2, 0).cpu().numpy())
+            yield
+        _end(last)
+
+
+def _end(run: Pass) -> None:
+    """Deletes the files of a pass that nothing reads any more, and returns the memory of its maps."""
+    for file in run.done:
+        file.path.unlink()
+    return_freed_memory()
