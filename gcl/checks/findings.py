@@ -59,7 +59,7 @@ SINGLE_IMAGE = Finding(
 def findings(check: FolderCheck) -> list[Finding]:
     """All findings, the most important first; empty if all is well."""
     if check.single_image:
-        return [*_unusable(check), SINGLE_IMAGE]
+        return [*_unusable(check), *_copies_between(check), SINGLE_IMAGE]
     return [*_refused(check), *_copies_between(check), *_differences(check), *_copies_within(check), *_numbers(check)]
 
 
@@ -98,7 +98,9 @@ def _unusable(check: FolderCheck) -> Iterator[Finding]:
         number = len(check.unusable)
         yield Finding(
             f"{number} {'file' if number == 1 else 'files'} cannot be used.",
-            "gcl prepare stops at the first one. Remove or replace them, or set data.on_bad_image: skip.",
+            "Replace it."
+            if check.single_image
+            else "gcl prepare stops at the first one. Remove or replace them, or set data.on_bad_image: skip.",
             [f"{file.split}/{file.name}: {file.reason}" for file in check.unusable],
         )
 

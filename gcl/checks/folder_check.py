@@ -48,8 +48,9 @@ class FolderCheck:
 
     @property
     def single_image(self) -> bool:
-        """Whether there is one picture of each domain only, and no test folder."""
-        return self.splits == ["trainA", "trainB"] and all(len(self.of(split)) == 1 for split in self.splits)
+        """Whether there is one picture of each domain only, usable or not, and no test folder."""
+        files = [*(image.split for image in self.images), *(file.split for file in self.unusable)]
+        return self.splits == sorted(files) == ["trainA", "trainB"]
 
     def of(self, split: str) -> list[ImageFacts]:
         """The usable images of ``split``."""

@@ -172,6 +172,7 @@ def own_section(params: Params) -> Any:
 
 
 def read_by_training(params: Params) -> dict[str, Any]:
-    """The parameters that training and evaluation depend on: all but the ablation's and other methods'. JSON-ready."""
+    """The parameters that training and evaluation depend on, JSON-ready: all but the ablation's, other methods', and
+    the memory for translating, which changes no result."""
     others = {section for method in METHODS.values() for section in method.reads} - set(method_of(params).reads)
-    return params.model_dump(mode="json", exclude={"ablate", *others})
+    return params.model_dump(mode="json", exclude={"translate": {"memory"}, **dict.fromkeys(("ablate", *others), True)})

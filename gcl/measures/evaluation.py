@@ -86,7 +86,7 @@ def _result(metric: Metric, context: Context, other: Path | None) -> Result:
         _another(metric, context),
         _real(metric, context),
         None if other is None else metric.measure(context, other).value,
-        context.features.scope if metric.on else None,
+        metric.scope_on(context.features),
         metric.misleads(context.prepared.manifest.source, context.prepared.manifest.direction),
     )
 

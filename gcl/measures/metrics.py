@@ -64,6 +64,12 @@ class Metric:
         suffixes = {None: "", "pooled": features.pooled_suffix, "perceptual": features.perceptual_suffix}
         return self.name.format(features=suffixes[self.on])
 
+    def scope_on(self, features: FeatureSet) -> str | None:
+        """What its values on ``features`` can be compared with; None if it uses no network or one of its own."""
+        # The features of published metrics have no suffix; those of the published SIFID are none of the choices.
+        is_no_published_metric = self.compares == "patches" and not features.pooled_suffix
+        return None if self.on is None or is_no_published_metric else features.scope
+
     def known_for(self, data: Manifest) -> bool:
         """Whether ``data`` has what the metric needs; single pictures are no sets."""
         enough = {"sets": not data.single_image, "patches": data.single_image}.get(self.compares, True)
@@ -130,8 +136,9 @@ METRICS = [
     ),
     Metric(
         "sifid{features}",
-        "is the single-image FID: the Fréchet distance between the patches of the translation and those of the picture "
-        "of B, at one scale, each set taken as a normal distribution of features",
+        "is a single-image FID, but not the published SIFID, whose features are Inception's: the Fréchet distance "
+        "between the patches of the translation and those of the picture of B, at one scale, each set taken as a "
+        "normal distribution of features",
         better="lower",
         compares="patches",
         on="perceptual",

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from gcl.errors import UserError
-from gcl.images.pixels import to_signed
+from gcl.images.pixels import to_signed, to_tensor
 from gcl.measures.feature_extractors import PerceptualDistance
 from gcl.measures.measurement import Measurement, bounded_pixels, library_version, png_files, shrinking
 from gcl.measures.self_similarity import self_similarity_difference
@@ -102,19 +102,20 @@ def _over_pairs(
     package: str,
     resized: bool = False,
 ) -> Measurement:
-    """The mean of ``measure`` over ``pairs`` of images, uint8 (3, H, W) each.
+    """The mean of ``measure`` over ``pairs`` of images, uint8 (3, H, W) each; large ones are shrunk for ``features``.
 
     UserError if the images of a pair differ in size, unless the second ones are to be ``resized``.
     """
     values = {}
     for stem, files in pairs.items():
-        image, other = (bounded_pixels(file) for file in files)
+        image, other = (to_tensor(file) if features is None else bounded_pixels(file) for file in files)
         if resized:
             other = transforms.resize(other, list(image.shape[1:]), antialias=True)
         if image.shape != other.shape:
             raise UserError(f"{files[0]} has shape {tuple(image.shape)}, but {files[1]} has {tuple(other.shape)}")
         values[stem] = measure(image, other)
-    count, mean, note = len(values), float(np.mean(list(values.values()))), shrinking(chain(*pairs.values()))
+    count, mean = len(values), float(np.mean(list(values.values())))
+    note = None if features is None else shrinking(chain(*pairs.values()))
     return Measurement(mean, features, library_version(package), count, count, per_image=values, note=note)
 
 

@@ -20,12 +20,13 @@ def single_image_frechet(images: Path, reference: Path, perceptual: PerceptualDi
 
     UserError if a folder holds any other number of PNGs than one.
     """
-    network, files = perceptual.network.to(device), [_only(folder) for folder in (images, reference)]
+    files = [_only(folder) for folder in (images, reference)]
+    perceptual.network.to(device)
 
     @torch.no_grad()
     def patches(file: Path) -> Tensor:
-        scaled = network.scaling_layer(to_signed(bounded_pixels(file).to(device))[None])
-        return network.net(scaled)[0][0].flatten(1).T.double().cpu()  # (1, C, H', W') -> (H'W', C)
+        first, *_ = perceptual.maps(to_signed(bounded_pixels(file).to(device))[None])
+        return first[0].flatten(1).T.double().cpu()  # (1, C, H', W') -> (H'W', C)
 
     vectors = [patches(file) for file in files]
     statistics = [fid_features_to_statistics(of_picture) for of_picture in vectors]

@@ -31,7 +31,7 @@ def _allowed(metric: Metric, context: Context) -> bool:
         "pairs": data.paired or data.count("testA") > 0,
         "regions": False,  # there are no masks
     }
-    return enough[metric.compares] and (metric.needs is None or data.paired)
+    return enough[metric.compares] and (metric.needs is None or (metric.needs == "truth" and data.paired))
 
 
 def scored_rows(measured: Sequence[tuple[Metric, Context]]) -> Iterator[Row]:
@@ -41,7 +41,7 @@ def scored_rows(measured: Sequence[tuple[Metric, Context]]) -> Iterator[Row]:
     """
     for metric, context in measured:
         measurement = metric.measure(context, context.translated)
-        scope = context.features.scope if metric.on else None
+        scope = metric.scope_on(context.features)
         name = metric.name_on(context.features)
         result = Result(
             metric, name, measurement, *_yardsticks(metric, context), other=None, scope=scope, misleads=None

@@ -24,7 +24,7 @@ from gcl.images.finding import find_images, passed_over
 from gcl.images.manifest import SPLITS, Entry, Manifest, Skipped, describe, uneven_sizes
 from gcl.images.prepared import Prepared
 from gcl.parallel import in_parallel
-from gcl.sources.holding_back import FEWEST_TO_TEST, hold_back_to_test, hold_back_to_validate, test_on_the_same
+from gcl.sources.holding_back import FEWEST_TO_TEST, copy_to_tests, hold_back_to_test, hold_back_to_validate
 
 EXPECTED_TREE = """expected:
   {path}/
@@ -106,7 +106,7 @@ def import_folder(config: DataConfig, source: Path, target: Prepared, track: Tra
         notes.append(f"{len(skipped)} of {len(found)} files were unusable and were skipped")
     notes += _settle_pairs(config, source, stored, skipped)
     if single:
-        notes.append(test_on_the_same(target, splits))
+        notes.append(copy_to_tests(target, splits))
         return Manifest(config.source, False, False, splits, notes, [], skipped)
     for domain in "AB":
         if f"test{domain}" not in needed:

@@ -1,4 +1,4 @@
-"""Training images that are held back: to test on, where a folder has no test images, and to validate on."""
+"""What becomes of training images where a folder has no test images, and those that are held back to validate on."""
 
 import shutil
 
@@ -28,7 +28,7 @@ def hold_back_to_test(config: DataConfig, target: Prepared, splits: Splits, doma
     return f"no test{domain}: held back {number} of {train} (data.seed {config.seed})"
 
 
-def test_on_the_same(target: Prepared, splits: Splits) -> str:
+def copy_to_tests(target: Prepared, splits: Splits) -> str:
     """Copies the only training image of each domain to its tests; returns a note."""
     for domain in "AB":
         train, test = f"train{domain}", f"test{domain}"

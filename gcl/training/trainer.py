@@ -81,6 +81,11 @@ class Trainer:
             network = network.discriminator
         return network
 
+    @property
+    def translates_both(self) -> bool:
+        """Whether a step also translates the real images of B."""
+        return self.identity_weight > 0 or (self.identity_term and self.weight > 0)
+
     def state(self) -> dict[str, Any]:
         """Everything that further steps depend on, as dictionaries and lists of tensors and numbers."""
         return {
@@ -136,7 +141,7 @@ class Trainer:
 
     def _translate(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor | None]:
         generator = self.networks["generator"]
-        if self.identity_weight > 0 or (self.identity_term and self.weight > 0):
+        if self.translates_both:
             y, identity = generator(torch.cat([a, b])).split([len(a), len(b)])
             return y, identity
         return generator(a), None

@@ -79,7 +79,7 @@ def estimate(params: Params, prepared: Prepared) -> list[StageTime]:
             start=import_seconds("ablate"),
             prepared_image=_drawing_seconds(params) if params.data.source == "scenes" else None,
             steps={name: step_seconds(variant, drawn) for name, variant in variants.items()},
-            translated_image=_translation_seconds(params, drawn),
+            translated_image=_translation_seconds(params, drawn) if params.data.image_size else None,
             evaluation=_evaluation_seconds(params, counts) if params.evaluate.features != "inception" else None,
         )
     return stage_times(params, costs, counts)
@@ -137,7 +137,9 @@ def _variant_row(params: Params, costs: Costs, name: str, test_images: int) -> S
     seeds = len(seeds_of(params, name))
     if not seeds:
         return None
-    work = params.train.steps * costs.steps[name] + test_images * costs.translated_image + (costs.evaluation or 0)
+    work = (
+        params.train.steps * costs.steps[name] + test_images * (costs.translated_image or 0) + (costs.evaluation or 0)
+    )
     how = f"{seeds} x ({_steps(params, costs, name)}, translate, evaluate)"
     return _row(f"ablate@{name}", costs, work, how, seeds)
 

@@ -24,8 +24,7 @@ class StepParts:
         self.trainer, self.batches, self.fabric = trainer, batches, trainer.fabric
         self.contrast = trainer.contrast
         self.a, self.b = self.data()
-        both = trainer.weight > 0 and trainer.identity_term
-        self.images = torch.cat([self.a, self.b]) if both else self.a
+        self.images = torch.cat([self.a, self.b]) if trainer.translates_both else self.a
         self.step()
         self.outputs = trainer.networks["generator"](self.images).detach()
         self.output_gradient = self._gradient_of_outputs()
@@ -101,5 +100,7 @@ class StepParts:
         total = self.trainer.gan.generator(self.trainer.networks["discriminator"](outputs[: len(self.a)]))
         if self.trainer.weight > 0:
             total = total + self.trainer.weight * self.trainer.networks["contrast"](self.images, outputs)[0]
+        if self.trainer.identity_weight > 0:
+            total = total + self.trainer.identity_weight * (outputs[len(self.a) :] - self.b).abs().mean()
         self.fabric.backward(total)
         return outputs.grad

@@ -69,6 +69,12 @@ class ComparedMetric:
         return {variant: {**self.row, "value": estimate.mean} for variant, estimate in known.items()}
 
     @property
+    def has_images(self) -> bool:
+        """Whether its values are known by test image, for the main setting at least."""
+        main = self.estimates[MAIN]
+        return main is not None and main.by_image is not None
+
+    @property
     def judged(self) -> bool:
         """Whether any variant can be better or worse than doing nothing by this metric."""
         return any(is_judged(row) for row in self.rows().values())

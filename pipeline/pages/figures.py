@@ -65,15 +65,15 @@ def draw_samples(rows: dict[str, Sequence[Path]], target: Path) -> None:
 
 def draw_pictures(pictures: Mapping[str, Path], columns: int, target: Path) -> None:
     """Draws ``pictures`` of any shape below their labels, with so many ``columns``."""
-    shapes = [to_tensor(path).shape[1:] for path in pictures.values()]
-    rows, flattest = -(-len(pictures) // columns), max(height / width for height, width in shapes)
-    width = WIDTH / columns
-    figure = Figure(figsize=(WIDTH, (width * flattest + 0.3) * rows), layout="constrained")
+    images = {label: to_tensor(path) for label, path in pictures.items()}
+    tallest = max(image.shape[1] / image.shape[2] for image in images.values())
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(WIDTH, (WIDTH / columns * tallest + 0.3) * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(pictures) :]:
+    for axes in grid.flat[len(images) :]:
         axes.set_axis_off()
-    for axes, (label, path) in zip(grid.flat, pictures.items(), strict=False):
-        _show(axes, to_tensor(path))
+    for axes, (label, image) in zip(grid.flat, images.items(), strict=False):
+        _show(axes, image)
         axes.set_title(label, fontsize=10)
     _save(figure, target)
 
@@ -157,13 +157,14 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set_axisbelow(True)
 
 
-def draw_graph(graph: PatchGraph, stride: int, pair: Sequence[Path], target: Path) -> None:
+def draw_graph(graph: PatchGraph, stride: int, images: Sequence[Tensor], target: Path) -> None:
     """Draws the ``graph`` of one input, from an encoder layer of this ``stride``, on the input and its translation.
+
+    The two ``images`` are uint8 (3, H, W).
 
     From the left: the input with the patch nearest to its centre and that patch's neighbours; the same places in the
     translation; and the nodes that each pooling level kept.
     """
-    images = [to_tensor(path) for path in pair]
     places = pixel_places(graph, stride, images[0].shape[-2:])  # (N, 2), x and y
     middle = np.array(images[0].shape[:0:-1]) / 2
     chosen = int(np.linalg.norm(places - middle, axis=1).argmin())

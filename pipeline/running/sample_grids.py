@@ -43,15 +43,15 @@ class Samples:
             save_png(grid, path / f"step_{step:06d}.png")
 
 
-def sample_grid(trainer: Trainer, a: Tensor, b: Tensor) -> np.ndarray:
+def sample_grid(trainer: Trainer, a: Tensor, b: Tensor, whole: bool = False) -> np.ndarray:
     """A grid (H, W, 3) uint8, one row per image: A, its translation, B, its translation (as in the identity term).
 
-    If the images of A have another size than those of B, all are shown HEIGHT pixels high.
+    ``whole`` pictures, which may be of any size, are shown HEIGHT pixels high.
     """
     generator = trainer.translator.eval()
     columns = [a, translate_image(generator, a), b, translate_image(generator, b)]
     generator.train()
-    columns = columns if a.shape == b.shape else _one_size(columns)
+    columns = _one_size(columns) if whole else columns
     rows = torch.stack(columns, dim=1).flatten(0, 1)  # (N, 4, 3, H, W) -> (4N, 3, H, W)
     grid = make_grid(rows.float().cpu(), nrow=len(columns), padding=2, pad_value=1)  # (3, H, W)
     return to_pixels(grid).permute(1, 2, 0).numpy()

@@ -64,7 +64,7 @@ def _run(
         run = RunFolder.inside(folder, name)
         run_training(fabric, params, prepared, run, unfinished, restart)
         place = run.model, prepared.split("testA"), run.translated
-        translate(params.train.accelerator, *place, params.translate.checkpoint)
+        translate(params.train.accelerator, *place, params.translate.checkpoint, params.translate.memory)
         run_evaluation(params, prepared, run)
         (folder / FINGERPRINT).write_text(made_from + "\n", encoding="utf-8")
 

@@ -19,13 +19,16 @@ from gcl.measures.verdict import MIXED, WORSE, Verdict
 from gcl.training.gan_losses import loss_of
 from pipeline.console import announce
 from pipeline.pages.comparison import ComparedMetric, Comparison, Runs, find_runs
-from pipeline.pages.figures import Panel, draw_metrics, draw_samples
+from pipeline.pages.figures import Panel, draw_metrics, draw_pictures, draw_samples
 from pipeline.pages.rendering import code, render, text
 from pipeline.running.run_folder import RunFolder
 from pipeline.variant_params import seeds, written
 
 IMAGES = 6
 """The number of test images whose translations by all variants are shown."""
+
+COLUMNS = 3
+"""The number of pictures side by side, where there is a single test image."""
 
 
 def compare(params: Params, prepared: Prepared, main: RunFolder, ablations: Path) -> None:
@@ -39,7 +42,11 @@ def compare(params: Params, prepared: Prepared, main: RunFolder, ablations: Path
     # A user's matplotlibrc must not change the bytes.
     with replaced_folder(reports / "ablation") as pictures, rc_context(rcParamsDefault):
         draw_metrics(panels, pictures / "metrics.png")
-        draw_samples(_strip(comparison.runs, prepared), pictures / "translations.png")
+        strip = _strip(comparison.runs, prepared)
+        if prepared.manifest.single_image:
+            draw_pictures({label: only for label, (only,) in strip.items()}, COLUMNS, pictures / "translations.png")
+        else:
+            draw_samples(strip, pictures / "translations.png")
     write_whole(reports / "ablation.md", f"{page}\n".encode())
     write_json(reports / "ablation.json", _means(comparison))
     announce(f"ablation: {reports / 'ablation.md'}")
@@ -47,7 +54,7 @@ def compare(params: Params, prepared: Prepared, main: RunFolder, ablations: Path
 
 def _page(params: Params, manifest: Manifest, comparison: Comparison) -> str:
     main, table = comparison.runs[MAIN][0], _table(params, comparison)
-    by_image = [metric for metric in comparison.compared if metric.name in main.per_image]
+    by_image = [metric for metric in comparison.compared if metric.has_images]
     return render(
         "ablation.md.j2",
         params=params,

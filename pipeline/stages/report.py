@@ -14,10 +14,11 @@ from gcl.diagnosis.evidence import MOST, read_evidence
 from gcl.diagnosis.symptoms import diagnose
 from gcl.errors import UserError
 from gcl.files import replaced_folder, write_whole
-from gcl.images.pixels import to_signed, to_tensor
+from gcl.images.pixels import to_signed
 from gcl.images.prepared import Prepared
 from gcl.images.spreading import spread_out
 from gcl.measures.evaluation_rows import SIDES, check_rows
+from gcl.measures.measurement import bounded_pixels
 from gcl.measures.verdict import verdict_on
 from gcl.networks.encoders import load_encoder
 from gcl.networks.model_folder import load_weights, read_description
@@ -127,6 +128,8 @@ def _pictures(image: Path, prepared: Prepared, run: RunFolder) -> dict[str, Path
 def _stages(run: RunFolder) -> dict[str, Path]:
     """A few sample grids of the training, by the step."""
     grids = {int(path.stem.removeprefix("step_")): path for path in run.samples.glob("step_*.png")}
+    if not grids:
+        raise UserError(f"{run.samples}: no sample grids here; train again: gcl train --restart")
     return {f"step {step}": grids[step] for step in spread_out(sorted(grids), STAGES)}
 
 
@@ -148,8 +151,8 @@ def _draw_method(
     encoder = load_encoder(params.encoder.name, params.encoder.layers, params.encoder.weights)
     loss = build_graph_loss(graph, encoder.channels)
     load_weights(loss, run.model / "contrast.safetensors")
-    pair = image, run.translation(image.stem)
-    features = [encoder(to_signed(to_tensor(path)).unsqueeze(0)) for path in pair]
+    pair = [bounded_pixels(path) for path in (image, run.translation(image.stem))]
+    features = [encoder(to_signed(pixels).unsqueeze(0)) for pixels in pair]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.train.seed)
         _, graphs = loss(*features)

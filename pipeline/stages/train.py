@@ -97,6 +97,7 @@ class _Training:
         self._began = time.monotonic() - contents.get("seconds", 0.0)
         self._curves: list[dict[str, float]] = contents.get("curves", [])
         self._images = sample_images(prepared, params.train, trainer.fabric.device)
+        self._single_image = prepared.manifest.single_image
         self._samples = Samples(run.samples, unfinished.samples, self.step)
         self.validations = None
         if prepared.manifest.validates:
@@ -176,7 +177,7 @@ class _Training:
             self._mlflow_run.log_metrics(values, int(row["step"]))
 
     def _draw_samples(self) -> None:
-        grid = sample_grid(self._trainer, *self._images)
+        grid = sample_grid(self._trainer, *self._images, whole=self._single_image)
         self._samples.add(grid, self.step)
         self._mlflow_run.log_image(grid, "samples", self.step)
 
@@ -246,6 +247,8 @@ def _check_validation(params: Params, manifest: Manifest) -> None:
     advice = "data.validation_share (of a folder, enough for two images per domain) or data.scenes_validation above 0"
     keys = {"translate.checkpoint": params.translate.checkpoint == "best", "train.stop_after": params.train.stop_after}
     for key in filter(keys.get, keys):
+        if manifest.single_image:
+            raise UserError(f"{key} needs validation images, and a single picture of each domain has none; unset it")
         raise UserError(f"{key} needs validation images, and the data set has none; prepare it with {advice}")
     if not manifest.single_image:
         announce(f"note: no validation, because the data set has no images for it; prepare it with {advice}")

@@ -9,7 +9,7 @@ from gcl.measures.metrics import METRICS
 from pipeline.sweeps.runs import Run
 
 _KNOWN = {
-    metric.name_on(features): (metric, features.scope if metric.on else None)
+    metric.name_on(features): (metric, metric.scope_on(features))
     for features in FEATURE_SETS.values()
     for metric in METRICS
 }
