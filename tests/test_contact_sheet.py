@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from gcl.config import EvaluateConfig
 from gcl.images.pixels import to_signed, to_tensor
-from gcl.measures.feature_sets import FEATURE_SETS
+from gcl.measures.features.feature_sets import FEATURE_SETS
 from gcl.measures.metrics import METRICS
 from gcl.measures.pair_distances import MOST_DECIBELS
 from gcl.measures.rounding import shown

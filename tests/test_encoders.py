@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from torchvision.models import VGG, vgg16
 
-from gcl.measures.judge_network import WEIGHTS, load_judge
+from gcl.measures.features.judge_network import WEIGHTS, load_judge
 from gcl.networks.architectures import SMALL, EncoderError
 from gcl.networks.encoders import BUNDLED, load_encoder
 from gcl.networks.published_weights import WeightsUnavailable

@@ -19,15 +19,15 @@ from gcl.config import EvaluateConfig
 from gcl.errors import UserError
 from gcl.images.decoding import save_png
 from gcl.images.pixels import to_signed
-from gcl.measures.feature_sets import FEATURE_SETS
-from gcl.measures.lite2_network import DIMENSIONS, Lite2, Lite2Vectors, lite2_distance, lite2_features
-from gcl.measures.pair_distances import lpips_distances, structure_distances
-from gcl.measures.published_extractors import (
+from gcl.measures.features.feature_sets import FEATURE_SETS
+from gcl.measures.features.lite2_network import DIMENSIONS, Lite2, Lite2Vectors, lite2_distance, lite2_features
+from gcl.measures.features.published_extractors import (
     alexnet_distance,
     find_alexnet_weights,
     find_inception_weights,
     inception_features,
 )
+from gcl.measures.pair_distances import lpips_distances, structure_distances
 from gcl.measures.set_distances import frechet_and_kernel
 from gcl.networks.efficientnet_lite import whole_lite
 from gcl.networks.published_weights import WeightsUnavailable

@@ -15,8 +15,8 @@ from gcl.images.pixels import to_tensor
 from gcl.images.prepared import Prepared
 from gcl.measures import set_distances
 from gcl.measures.evaluation import Result, evaluate
-from gcl.measures.feature_sets import FEATURE_SETS
-from gcl.measures.judge_network import judge_distance, judge_features
+from gcl.measures.features.feature_sets import FEATURE_SETS
+from gcl.measures.features.judge_network import judge_distance, judge_features
 from gcl.measures.measurement import Measurement, library_version
 from gcl.measures.metrics import METRICS, Metric
 from gcl.measures.pair_distances import (

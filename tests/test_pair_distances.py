@@ -10,7 +10,7 @@ import torch
 from gcl.errors import UserError
 from gcl.images.decoding import save_png
 from gcl.images.pixels import to_signed
-from gcl.measures.judge_network import judge_distance, load_judge
+from gcl.measures.features.judge_network import judge_distance, load_judge
 from gcl.measures.pair_distances import (
     lpips_distances,
     peak_signal_to_noise,

@@ -17,8 +17,8 @@ from gcl.images.prepared import Prepared
 from gcl.measures.evaluation import Result, evaluate, per_image
 from gcl.measures.evaluation_context import Context
 from gcl.measures.evaluation_rows import YARDSTICKS
-from gcl.measures.feature_sets import FEATURE_SETS
-from gcl.measures.judge_network import judge_features
+from gcl.measures.features.feature_sets import FEATURE_SETS
+from gcl.measures.features.judge_network import judge_features
 from gcl.measures.measurement import Measurement
 from gcl.measures.metrics import METRICS, Metric
 from gcl.measures.pair_distances import MOST_DECIBELS, peak_signal_to_noise

@@ -11,7 +11,7 @@ from torch_fidelity import KEY_METRIC_FID, KEY_METRIC_KID_MEAN, calculate_metric
 
 from gcl.errors import UserError
 from gcl.images.pixels import to_signed
-from gcl.measures.judge_network import EXTRACTOR, judge_features, load_judge
+from gcl.measures.features.judge_network import EXTRACTOR, judge_features, load_judge
 from gcl.measures.measurement import Measurement
 from gcl.measures.set_distances import frechet_and_kernel
 from tests.noise import stacked, write_noise

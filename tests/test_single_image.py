@@ -10,20 +10,25 @@ import torch
 from PIL import Image
 from scipy.linalg import sqrtm
 from scipy.stats import kstest
+from skimage.metrics import peak_signal_noise_ratio
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from gcl.checks.findings import findings
+from gcl.checks.folder_check import check_folder
 from gcl.errors import UserError
 from gcl.images.batches import Augmentation, UnpairedImages
 from gcl.images.pixels import to_pixels, to_signed, to_tensor
 from gcl.images.prepared import Prepared
 from gcl.measures import measurement
-from gcl.measures.judge_network import judge_distance, load_judge
-from gcl.measures.pair_distances import peak_signal_to_noise
+from gcl.measures.features.judge_network import judge_distance, load_judge
+from gcl.measures.pair_distances import lpips_distances, peak_signal_to_noise
 from gcl.measures.patch_statistics import single_image_frechet
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_image
 from gcl.networks.layers import PositionNorm2d
+from gcl.scoring.score import score
 from gcl.training.gan_losses import NON_SATURATING
+from pipeline.params import parse_params
 from pipeline.stages.prepare import prepare
 from tests.trainings import Project
 
@@ -105,17 +110,6 @@ def test_a_zoomed_cut_is_what_the_resized_picture_shows(pictures):
     assert (found - expected)[:, 2:-2, 2:-2].abs().max() <= 2
 
 
-def test_without_zoom_nothing_changes(pictures):
-    image = to_tensor(pictures / "trainA/trainA.png")
-    plain = Augmentation(load_size=40, crop_size=32, flip=True)
-    zoomed = Augmentation(load_size=70, crop_size=32, flip=True, zoom=True)
-    assert not torch.equal(plain(image, np.random.default_rng(2)), zoomed(image, np.random.default_rng(2)))
-    assert torch.equal(
-        Augmentation(70, 32, flip=False)(image, np.random.default_rng(3)),
-        Augmentation(70, 32, flip=False, zoom=False)(image, np.random.default_rng(3)),
-    )
-
-
 def test_an_only_picture_is_decoded_once(pictures, monkeypatch):
     decoded = []
     monkeypatch.setattr("gcl.images.batches.to_tensor", lambda path: decoded.append(path) or to_tensor(path))
@@ -185,17 +179,25 @@ def test_the_single_image_fid_takes_single_images(pictures, tmp_path):
 
 
 def test_large_pictures_are_measured_at_a_smaller_size_and_it_is_said(pictures, tmp_path, monkeypatch):
+    """As if they had been that small; PSNR, which needs no network, is measured of all pixels."""
     monkeypatch.setattr(measurement, "MOST_PIXELS", 90 * 70 // 4)
     image = to_tensor(pictures / "trainA/trainA.png")
-    noisy = to_pixels(to_signed(image) + 0.1 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0)))
-    (tmp_path / "noisy").mkdir()
-    Image.fromarray(noisy.permute(1, 2, 0).numpy()).save(tmp_path / "noisy/trainA.png")
-    measured = peak_signal_to_noise(tmp_path / "noisy", pictures / "trainA")
-    files = [tmp_path / "noisy/trainA.png", pictures / "trainA/trainA.png"]
-    small = [np.asarray(Image.open(file).resize((45, 35), Image.Resampling.BILINEAR)).astype(float) for file in files]
-    expected = 10 * np.log10(255**2 / np.square(small[0] - small[1]).mean())
-    assert measured.value == pytest.approx(expected, abs=0.1)
-    assert measured.note == "pictures of more than 1,575 pixels were shrunk to that many"
+    noisy = to_pixels(to_signed(image) + 0.3 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0)))
+    folders = {name: tmp_path / name for name in ("noisy", "small", "small_noisy")}
+    for folder in folders.values():
+        folder.mkdir()
+    large = Image.fromarray(noisy.permute(1, 2, 0).numpy())
+    large.save(folders["noisy"] / "trainA.png")
+    large.resize((45, 35), Image.Resampling.BILINEAR).save(folders["small_noisy"] / "trainA.png")
+    original = Image.open(pictures / "trainA/trainA.png")
+    original.resize((45, 35), Image.Resampling.BILINEAR).save(folders["small"] / "trainA.png")
+    measured = lpips_distances(folders["noisy"], pictures / "trainA", judge_distance(), "cpu")
+    expected = lpips_distances(folders["small_noisy"], folders["small"], judge_distance(), "cpu")
+    assert measured.value == pytest.approx(expected.value, rel=0.02)
+    assert measured.note == "pictures of more than 1,575 pixels were shrunk to that many" and expected.note is None
+    of_all = peak_signal_to_noise(folders["noisy"], pictures / "trainA")
+    assert of_all.note is None
+    assert of_all.value == pytest.approx(peak_signal_noise_ratio(np.asarray(original), np.asarray(large)))
 
 
 # --- the experiment ------------------------------------------------------------------------------------------------
@@ -212,6 +214,7 @@ def trained(pictures, tmp_path_factory):
             discriminator={"channels": 4, "loss": "non_saturating", "r1": 1.0},
             train={"load_size": 32, "crop_size": 32, "zoom": True, "identity_weight": 1.0, "steps": 4},
         )
+        project.pictures = pictures
         for stage in ("translate", "evaluate", "report"):
             project.run(stage)
         yield project
@@ -242,8 +245,53 @@ def test_the_report_shows_the_stages_on_the_way(trained):
     assert (shown[2:-2, 2 * (widest + 2) + 2 + round(64 / 80 * 288) + 1 : 3 * (widest + 2)] == 255).all()
 
 
-def test_the_preset_is_for_two_pictures(tmp_path, monkeypatch):
-    project = Project(tmp_path / "project", monkeypatch).set()
-    project.run("preset", "single_image")
-    text = (project.folder / "params.yaml").read_text()
-    assert "normalization: position" in text and "zoom: true" in text
+def test_the_model_card_and_the_report_do_not_speak_of_test_images(trained):
+    card = Path(trained.client.download_artifacts(trained.run_id, "model/README.md")).read_text()
+    assert "On the picture that it was trained on:" in card and "had no part in training" not in card
+    assert "from images of 32 pixels up to their own size" in card
+    text = (trained.folder / "reports/report.md").read_text()
+    assert "one picture of A and one of B, to train and to test on" in text
+
+
+def test_the_ablation_compares_by_seed_where_there_is_one_picture(trained):
+    trained.set(
+        data={"source": "folder", "path": str(trained.pictures), "image_size": None},
+        generator={"channels": 4, "blocks": 1, "normalization": "position"},
+        discriminator={"channels": 4, "loss": "non_saturating", "r1": 1.0},
+        train={"load_size": 32, "crop_size": 32, "zoom": True, "identity_weight": 1.0, "steps": 4},
+        ablate={"seeds": 2, "variants": {"main": {}, "cut": {"method": "cut"}}},
+    )
+    for variant in ("main", "cut"):
+        trained.run("ablate", variant)
+    trained.run("compare")
+    page = (trained.folder / "reports/ablation.md").read_text()
+    assert "`sifid_small`" in page and "image by image" not in page and "bootstrap" not in page
+    with Image.open(trained.folder / "reports/ablation/translations.png") as strip:
+        assert strip.size[0] > 1500
+
+
+@pytest.mark.parametrize("name, told", [("broken.png", "1 file cannot be used"), (None, "the single-image case")])
+def test_the_check_says_what_prepare_will_do(pictures, tmp_path, name, told):
+    folder = shutil.copytree(pictures, tmp_path / "pictures")
+    if name:
+        (folder / "trainA/trainA.png").write_bytes(b"no image")
+    found = [finding.headline for finding in findings(check_folder(folder, lambda items, *_: items))]
+    assert any(told in headline for headline in found)
+    assert "One picture of each domain" in found[-1]
+    assert not any("at least" in headline for headline in found)
+
+
+def test_two_files_of_which_one_is_broken_are_no_single_image(pictures, tmp_path):
+    folder = shutil.copytree(pictures, tmp_path / "pictures")
+    (folder / "trainA/broken.png").write_bytes(b"no image")
+    first = findings(check_folder(folder, lambda items, *_: items))[0]
+    assert first.headline == "trainA: 1 usable image, at least 3 needed, 2 of them to hold back for tests."
+
+
+def test_one_output_and_one_real_picture_are_scored_by_their_patches(pictures, settings):
+    config = parse_params(settings, "params.yaml").evaluate
+    folders = {"outputs": pictures / "trainA", "real": pictures / "trainB"}
+    rows = score(folders, config, "cpu", lambda items, *_: items).rows
+    assert [row["name"] for row in rows] == ["sifid_small"]
+    expected = single_image_frechet(pictures / "trainA", pictures / "trainB", judge_distance(), "cpu").value
+    assert rows[0]["value"] == pytest.approx(expected, rel=1e-4)

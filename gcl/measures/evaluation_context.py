@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from gcl.config import EvaluateConfig
 from gcl.images.prepared import Prepared
-from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures
-from gcl.measures.feature_sets import FEATURE_SETS
+from gcl.measures.features.feature_extractors import PerceptualDistance, PooledFeatures
+from gcl.measures.features.feature_sets import FEATURE_SETS
 
 Measured = TypeVar("Measured")
 

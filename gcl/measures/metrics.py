@@ -10,7 +10,7 @@ from typing import Literal
 
 from gcl.images.manifest import Manifest
 from gcl.measures.evaluation_context import Context
-from gcl.measures.feature_sets import FeatureSet
+from gcl.measures.features.feature_sets import FeatureSet
 from gcl.measures.measurement import Measurement
 from gcl.measures.pair_distances import (
     lpips_distances,

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from gcl.errors import UserError
 from gcl.images.pixels import to_signed, to_tensor
-from gcl.measures.feature_extractors import PerceptualDistance
+from gcl.measures.features.feature_extractors import PerceptualDistance
 from gcl.measures.measurement import Measurement, bounded_pixels, library_version, png_files, shrinking
 from gcl.measures.self_similarity import self_similarity_difference
 

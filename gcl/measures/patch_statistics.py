@@ -8,7 +8,7 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 
 from gcl.errors import UserError
 from gcl.images.pixels import to_signed
-from gcl.measures.feature_extractors import PerceptualDistance
+from gcl.measures.features.feature_extractors import PerceptualDistance
 from gcl.measures.measurement import Measurement, bounded_pixels, library_version, png_files, shrinking
 
 

@@ -13,7 +13,7 @@ from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from
 from torchvision.transforms.v2 import functional as transforms
 
 from gcl.images.decoding import read_rgb
-from gcl.measures.feature_extractors import PooledFeatures
+from gcl.measures.features.feature_extractors import PooledFeatures
 from gcl.measures.measurement import Measurement, library_version, png_files
 
 LARGEST_SUBSET = 1000

@@ -9,7 +9,7 @@ import torch
 from gcl.config import EvaluateConfig
 from gcl.images.pixels import to_signed, to_tensor
 from gcl.images.prepared import Prepared
-from gcl.measures.feature_sets import FEATURE_SETS
+from gcl.measures.features.feature_sets import FEATURE_SETS
 from gcl.measures.self_similarity import self_similarity_difference
 from gcl.measures.set_distances import KernelReference
 

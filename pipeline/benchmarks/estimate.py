@@ -48,13 +48,14 @@ class Costs:
     """The seconds that it takes to start a stage, to prepare an image, to train a step of each variant, to translate an
     image, and to evaluate all of them.
 
-    None stands for what cannot be measured beforehand: importing images, and evaluating with downloaded features.
+    None stands for what cannot be measured beforehand: importing images, translating images of unknown size, and
+    evaluating with downloaded features.
     """
 
     start: float
     prepared_image: float | None
     steps: Mapping[str, float]
-    translated_image: float
+    translated_image: float | None
     evaluation: float | None
 
 
@@ -137,9 +138,8 @@ def _variant_row(params: Params, costs: Costs, name: str, test_images: int) -> S
     seeds = len(seeds_of(params, name))
     if not seeds:
         return None
-    work = (
-        params.train.steps * costs.steps[name] + test_images * (costs.translated_image or 0) + (costs.evaluation or 0)
-    )
+    translating = test_images * (costs.translated_image or 0)
+    work = params.train.steps * costs.steps[name] + translating + (costs.evaluation or 0)
     how = f"{seeds} x ({_steps(params, costs, name)}, translate, evaluate)"
     return _row(f"ablate@{name}", costs, work, how, seeds)
 

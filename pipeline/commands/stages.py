@@ -149,7 +149,10 @@ def evaluate(
     ] = None,
     run_name: Annotated[str | None, typer.Option(help="Log to a new MLflow run of this name instead.")] = None,
 ):
-    """Measure FID, KID, LPIPS, structure and, if the truth is known, PSNR, SSIM and IoU, each beside its yardsticks."""
+    """Measure FID, KID, LPIPS, structure and, if the truth is known, PSNR, SSIM and IoU, each beside its yardsticks.
+
+    A single picture has a single-image FID instead of FID and KID.
+    """
     params = params_in(params_file)
     from gcl.images.prepared import Prepared
     from pipeline.running.run_folder import RunFolder

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from gcl.config import EvaluateConfig
 from gcl.images.decoding import read_rgb, save_png
-from gcl.measures.feature_sets import FEATURE_SETS
+from gcl.measures.features.feature_sets import FEATURE_SETS
 from gcl.measures.pair_distances import lpips_distances, structure_distances
 from gcl.measures.rounding import shown
 from gcl.scoring.decoded_copies import at_size

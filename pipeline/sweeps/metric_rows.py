@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import isclose
 
 from gcl.measures.evaluation_rows import Row
-from gcl.measures.feature_sets import FEATURE_SETS
+from gcl.measures.features.feature_sets import FEATURE_SETS
 from gcl.measures.metrics import METRICS
 from pipeline.sweeps.runs import Run
 

@@ -6,11 +6,16 @@ from torch import Tensor
 from torch_fidelity import register_feature_extractor
 
 from gcl.files import digest
-from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures, distance_over_layers, extractor_class
+from gcl.measures.features.feature_extractors import (
+    PerceptualDistance,
+    PooledFeatures,
+    distance_over_layers,
+    extractor_class,
+)
 from gcl.networks.architectures import JUDGE
 from gcl.networks.vgg import Encoder
 
-WEIGHTS = Path(__file__).parent / "weights" / "judge.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights" / "judge.safetensors"
 EXTRACTOR = "bundled-judge"
 DIMENSIONS = JUDGE.widths[-1]
 

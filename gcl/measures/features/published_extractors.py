@@ -10,7 +10,7 @@ from torchvision.models import AlexNet_Weights
 
 from gcl.errors import UserError
 from gcl.files import digest
-from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures, untrained_lpips
+from gcl.measures.features.feature_extractors import PerceptualDistance, PooledFeatures, untrained_lpips
 from gcl.networks.published_weights import local_or_published
 
 INCEPTION = "inception-v3-compat"

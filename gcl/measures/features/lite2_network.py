@@ -4,7 +4,12 @@ from torch import Tensor, nn
 from torch_fidelity import register_feature_extractor
 from torchvision.transforms.v2 import functional as transforms
 
-from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures, distance_over_layers, extractor_class
+from gcl.measures.features.feature_extractors import (
+    PerceptualDistance,
+    PooledFeatures,
+    distance_over_layers,
+    extractor_class,
+)
 from gcl.networks.efficientnet_lite import DIGESTS, SCALE, lite_features, whole_lite
 
 EXTRACTOR = "efficientnet-lite2"

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gcl.config import EvaluateConfig
-from gcl.measures.feature_extractors import PerceptualDistance, PooledFeatures
-from gcl.measures.judge_network import judge_distance, judge_features
-from gcl.measures.lite2_network import lite2_distance, lite2_features
-from gcl.measures.published_extractors import alexnet_distance, inception_features
+from gcl.measures.features.feature_extractors import PerceptualDistance, PooledFeatures
+from gcl.measures.features.judge_network import judge_distance, judge_features
+from gcl.measures.features.lite2_network import lite2_distance, lite2_features
+from gcl.measures.features.published_extractors import alexnet_distance, inception_features
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The networks by whose features images are compared."""
