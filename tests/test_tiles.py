@@ -54,11 +54,11 @@ def in_bands(network, pixels, rows, folder):
             run.statistics.add(images)
             if run.file:
                 run.file.write(band, images)
-        for file in run.done:
-            file.path.unlink()
+        for path in run.done:
+            path.unlink()
     translated = torch.cat([last.map.read(band) for band in last.bands(rows)], dim=2)
-    for file in last.done:
-        file.path.unlink()
+    for path in last.done:
+        path.unlink()
     assert list(folder.iterdir()) == []
     return translated[..., :height, :width]
 

@@ -33,7 +33,7 @@ class Map(Protocol):
 
 
 class File:
-    """A file in the scratch folder, deleted once nothing reads it any more; it has ``size`` bytes."""
+    """A file of ``size`` bytes in the scratch folder."""
 
     def __init__(self, path: Path, size: int):
         self.path, self.size = path, size

@@ -6,6 +6,7 @@ goes on. Maps at full resolution, by far the largest, are not written but comput
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 
 from gcl.networks.generator import INSIDE, Generator, ResidualBlock
 from gcl.tiles.layers import WHOLE_PICTURE, Pointwise, RowLayer, Rows, normalising, row_layers
-from gcl.tiles.maps import Computed, File, Kept, Map, Picture, Stored, Sum
+from gcl.tiles.maps import Computed, Kept, Map, Picture, Stored, Sum
 from gcl.tiles.statistics import ChannelStatistics
 
 
@@ -24,13 +25,17 @@ class Pass(NamedTuple):
         map: the map to read, all of it.
         statistics: what its bands are added to; None in the last pass, whose map is the translation.
         file: where its bands are written to; None if they are not.
-        done: the files that nothing reads any more after this pass.
+        done: the files that no later pass uses.
     """
 
     map: Map
     statistics: ChannelStatistics | None
     file: Stored | None
-    done: list[File]
+    done: list[Path]
+
+    def paths(self) -> set[Path]:
+        """The files that the pass reads or writes."""
+        return {file.path for file in [*self.map.files(), *([self.file] if self.file else [])]}
 
     def bands(self, rows: int) -> Iterator[Rows]:
         """All rows of the map, so many at once."""
@@ -48,7 +53,15 @@ def passes(generator: Generator, picture: Picture) -> list[Pass]:
         inverse = Pointwise(lambda images: torch.atanh(INSIDE * images))
         cut.here = Sum(cut.here, Computed(picture, [inverse]))
     cut.follow(last)
-    return [*cut.passes, Pass(cut.here, None, None, list(dict.fromkeys([*cut.here.files(), picture])))]
+    return _with_done([*cut.passes, Pass(cut.here, None, None, [])])
+
+
+def _with_done(runs: list[Pass]) -> list[Pass]:
+    last_use = {path: index for index, run in enumerate(runs) for path in run.paths()}
+    return [
+        run._replace(done=sorted(path for path, last in last_use.items() if last == index))
+        for index, run in enumerate(runs)
+    ]
 
 
 class _Cut:
@@ -58,6 +71,7 @@ class _Cut:
         self.passes: list[Pass] = []
         self.here: Map = picture
         self._picture, self._numbers = picture, count()
+        self._free: list[Stored] = []
 
     def follow(self, layer: nn.Module) -> None:
         """Goes behind the next ``layer``."""
@@ -78,18 +92,22 @@ class _Cut:
                 self.here = _extended(self.here, row_layers(layer))
         self.here = Sum(self.here, entry)
 
-    def _normalise(self, is_stored: bool, alive: list[File]) -> None:
-        """Ends a pass, after which the files ``alive`` are still needed, at an instance normalisation."""
+    def _normalise(self, is_stored: bool, alive: list[Stored]) -> None:
+        """Ends a pass at an instance normalisation; the files ``alive`` are still needed afterwards."""
         given, statistics = self.here, ChannelStatistics()
         file = self._file(given) if is_stored else None
         self.here = _extended(file or given, [normalising(statistics)])
         still_needed = {*self.here.files(), *alive, self._picture}
-        done = [file for file in dict.fromkeys(given.files()) if file not in still_needed]
-        self.passes.append(Pass(given, statistics, file, done))
+        self._free += [file for file in dict.fromkeys(given.files()) if file not in still_needed]
+        self.passes.append(Pass(given, statistics, file, []))
 
     def _file(self, given: Map) -> Stored:
-        """A new file for the map ``given``."""
-        return Stored(self._picture.path.with_name(f"map_{next(self._numbers)}"), given.shape, self._picture.device)
+        """A file for the map ``given``, preferably one that is free: to overwrite a file is faster than to make one."""
+        fitting = [file for file in self._free if file.shape == given.shape]
+        if fitting:
+            self._free.remove(fitting[0])
+        path = fitting[0].path if fitting else self._picture.path.with_name(f"map_{next(self._numbers)}")
+        return Stored(path, given.shape, self._picture.device)
 
 
 def _extended(given: Map, layers: list[RowLayer]) -> Computed:

@@ -2,8 +2,7 @@
 
 Memory is counted as the maps that a layer holds at once, its input and its output. Convolutions were seen to need
 nothing else that counts on a CPU. Freed pieces of the heap are not always reused, so the process grows by more: in
-tiles by 1.0 to 2.8 times the maps, as a whole by 1.0 to 1.7 times, by the most where the command line keeps what is
-freed.
+tiles by 1.0 to 2.8 times the maps, as a whole by 1.0 to 1.7 times: by the most where the command line keeps it all.
 """
 
 from pathlib import Path
@@ -140,6 +139,6 @@ def _disk(runs: list[Pass], about: Header, keep_alpha: bool) -> int:
         files = [*run.map.files(), *([run.file] if run.file else [])]
         there |= {file.path: file.size for file in files}
         most = max(most, alpha + sum(there.values()) + (translation if run is runs[-1] else 0))
-        for file in run.done:
-            there.pop(file.path)
+        for path in run.done:
+            there.pop(path)
     return max(most, alpha + translation + most_encoded(about.height, about.width, 4 if keep_alpha else 3))

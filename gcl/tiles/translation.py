@@ -138,7 +138,7 @@ class LargePictures:
 
 
 def _end(run: Pass) -> None:
-    """Deletes the files of a pass that nothing reads any more, and returns the memory of its maps."""
-    for file in run.done:
-        file.path.unlink()
+    """Deletes the files that no later pass uses, and returns the memory of the pass's maps."""
+    for path in run.done:
+        path.unlink()
     return_freed_memory()
