@@ -15,7 +15,6 @@ from gcl.networks import inference
 from gcl.networks.generator import Generator
 from gcl.networks.inference import Autocast, NotFiniteError, translate_file
 from gcl.tiles.memory import MOST, free_memory, return_freed_memory
-from gcl.tiles.passes import Pass
 from gcl.tiles.plan import Plan, planned, whole_memory
 from gcl.tiles.reading import MOST_PIXELS, Header, header, read_rows
 from gcl.tiles.scratch import check_disk, scratch_folder
@@ -106,7 +105,6 @@ class LargePictures:
         self._tell(source, plan)
         alpha = folder / "alpha" if self._keep_alpha else None
         remarks = read_rows(source, plan.picture.path, alpha, about.is_streamed)
-        return_freed_memory()
         with RowFile(folder / "translated", about.height, about.width, alpha) as translation:
             for _ in self._follow(self._bands(plan, source, translation), plan.bands):
                 pass
@@ -116,7 +114,12 @@ class LargePictures:
     def _bands(self, plan: Plan, source: Path, translation: RowFile) -> Iterator[None]:
         """Runs the passes; yields after each band. NotFiniteError if the translation holds values that are not."""
         *before, (last, rows) = plan.passes
+        shape = None
         for run, its_rows in before:
+            if run.map.shape != shape:
+                # Freed pieces of other sizes would not fit the maps of this pass.
+                return_freed_memory()
+            shape = run.map.shape
             for band in run.bands(its_rows):
                 with self._autocast():
                     images = run.map.read(band)
@@ -124,7 +127,8 @@ class LargePictures:
                 if run.file:
                     run.file.write(band, images)
                 yield
-            _end(run)
+            _delete(run.done)
+        return_freed_memory()
         for band in last.bands(rows):
             with self._autocast():
                 images = last.map.read(band)
@@ -134,11 +138,10 @@ class LargePictures:
             images = images[0, :, : max(0, plan.picture.height - band.start), : plan.picture.width]
             translation.write(to_pixels(images).permute(1, 2, 0).cpu().numpy())
             yield
-        _end(last)
+        _delete(last.done)
+        return_freed_memory()
 
 
-def _end(run: Pass) -> None:
-    """Deletes the files that no later pass uses, and returns the memory of the pass's maps."""
-    for path in run.done:
-        path.unlink()
-    return_freed_memory()
+def _delete(files: list[Path]) -> None:
+    for file in files:
+        file.unlink()
