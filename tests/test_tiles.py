@@ -12,7 +12,7 @@ from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_image
 from gcl.tiles.halo import halo
 from gcl.tiles.layers import Chain, Rows, Shape, row_layers
-from gcl.tiles.maps import Picture
+from gcl.tiles.maps import Computed, Picture
 from gcl.tiles.passes import passes
 from gcl.tiles.plan import padded_size, planned, whole_memory
 from gcl.tiles.reading import Header
@@ -51,7 +51,8 @@ def in_bands(network, pixels, rows, folder):
     for run in before:
         for band in run.bands(rows):
             images = run.map.read(band)
-            run.statistics.add(images)
+            if run.statistics:
+                run.statistics.add(images)
             if run.file:
                 run.file.write(band, images)
         for path in run.done:
@@ -85,11 +86,25 @@ def test_any_number_of_downsamplings_and_memory_format_equals_the_whole(
 
 
 @pytest.mark.parametrize("resampling", ["blur", "resize"])
-def test_a_generator_without_instance_normalisation_goes_in_one_pass(tmp_path, resampling):
+def test_a_generator_without_instance_normalisation_goes_block_by_block(tmp_path, resampling):
     network, pixels = generator(resampling=resampling, normalization="position"), noise(61, 40)
     picture = Picture(tmp_path / "picture", 61, 40, (64, 40), CPU)
-    assert len(passes(network, picture)) == 1
+    runs = passes(network, picture)
+    assert len(runs) == 1 + 2 + 2 and all(run.statistics is None for run in runs)
     assert (in_bands(network, pixels, 5, tmp_path) - as_a_whole(network, pixels)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("normalization", ["instance", "position"])
+def test_bands_hardly_overlap_in_a_large_picture(tmp_path, normalization):
+    """The rows of a pass that are read more than once are few."""
+    network = generator(channels=24, blocks=4, normalization=normalization)
+    for run, rows in plan(network, 10000, 20000, 2 * 10**9, tmp_path).passes:
+        given, reads = run.map, []
+        if not isinstance(given, Computed):
+            continue
+        for band in run.bands(rows):
+            reads.append(given.chain.spans(band, given.given.shape)[0].count)
+        assert sum(reads) < 1.5 * given.given.shape.height
 
 
 @pytest.mark.parametrize("resampling", ["blur", "resize"])

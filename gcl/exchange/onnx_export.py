@@ -107,7 +107,7 @@ def limits(generator: Generator) -> dict[str, str]:
         tiles = "cannot be translated on their own: instance normalisation sees the whole picture"
     else:
         tiles = (
-            f"are exact with {around} more pixels on every side, cut off afterwards; "
+            f"are exact with {around} more pixels on every side, as far as the picture goes, cut off afterwards; "
             f"they start at multiples of {generator.stride} pixels"
         )
     return {

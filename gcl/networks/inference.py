@@ -29,6 +29,10 @@ LARGE_IMAGE = 512 * 1024
 """Images with at least this many pixels are translated one at a time: several at once could fill the memory."""
 
 
+Outcome = tuple[Path, Path, list[str] | None]
+"""An image, the path of its translation and the remarks on it; None instead if it is large and not translated yet."""
+
+
 class NotFiniteError(UserError):
     """A translation that would be black, because its values are not finite."""
 
@@ -52,7 +56,7 @@ def padded_side(side: int, generator: Generator) -> int:
 
 
 class Translation(NamedTuple):
-    """The PNG that was written, the image it translates, and remarks on what was left out of that image."""
+    """The file that was written, the image it translates, and remarks on what was left out of that image."""
 
     path: Path
     source: Path
@@ -124,15 +128,26 @@ def translate_folder(
     at_once = min(torch.get_num_threads(), MOST_AT_ONCE)
     pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        for path, written, remarks in zip(images, targets, pool.map(translate_small, images, targets), strict=True):
-            if remarks is None and large is not None:
-                remarks = large.translate(path, written)
-            elif remarks is None:
-                pixels, alpha, remarks = _read(path, keep_alpha)
-                _translate(generator, path, pixels, alpha, written, device, autocast)
-            yield Translation(written, path, remarks)
+        outcomes = zip(images, targets, pool.map(translate_small, images, targets), strict=True)
+        for path, written, remarks in _all_before_large_ones(outcomes):
+            if remarks is not None:
+                yield Translation(written, path, remarks)
+            elif large is not None:
+                yield Translation(written, path, large.translate(path, written))
+            else:
+                yield translate_file(generator, path, written, device, autocast, keep_alpha)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _all_before_large_ones(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Yields the ``outcomes`` in their order; waits for all of them before the first large image, which may take all
+    memory that is free."""
+    for outcome in outcomes:
+        if outcome[-1] is None:
+            yield from [outcome, *outcomes]
+        else:
+            yield outcome
 
 
 def translate_file(

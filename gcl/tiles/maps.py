@@ -120,7 +120,9 @@ class Sum:
         self.shape = first.shape
 
     def read(self, rows: Rows) -> Tensor:
-        return self.first.read(rows).add_(self.second.read(rows))
+        first, second = self.first.read(rows), self.second.read(rows)
+        # Under autocast one of the two may have 16 bits, in which the sum would be rounded.
+        return first.add_(second) if first.dtype == second.dtype else first + second
 
     def peak(self, rows: Rows) -> int:
         return max(self.first.peak(rows), self.shape.bytes(rows.count) + self.second.peak(rows))

@@ -46,8 +46,9 @@ def _left(group: Path, limit: str, use: str, spare: str) -> int | None:
     """What ``group`` may still use; None if it has no limit."""
     if not (group / limit).exists() or (most := (group / limit).read_text().strip()) == "max":
         return None
-    numbers = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    return int(most) - int((group / use).read_text()) + int(numbers[spare])
+    statistics = group / "memory.stat"
+    numbers = dict(line.split() for line in statistics.read_text().splitlines()) if statistics.exists() else {}
+    return int(most) - int((group / use).read_text()) + int(numbers.get(spare, 0))
 
 
 def return_freed_memory() -> None:

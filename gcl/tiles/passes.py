@@ -1,7 +1,9 @@
-"""Cuts a generator into passes over the picture: each one ends where a normalisation has to know the whole map.
+"""Cuts a generator into passes over the picture.
 
-A pass reads a map band by band. It completes the map's statistics and writes it to a file, from which the next pass
-goes on. Maps at full resolution, by far the largest, are not written but computed again.
+A pass ends where a normalisation has to know the whole map. If none has to, it ends before residual blocks and
+upsampling: with all layers in one pass, bands would overlap by more rows than they have. It reads a map band by band,
+completes its statistics and writes it to a file, from which the next pass goes on. Maps at full resolution, by far the
+largest, are not written but computed again.
 """
 
 from collections.abc import Iterator
@@ -13,9 +15,13 @@ import torch
 from torch import nn
 
 from gcl.networks.generator import INSIDE, Generator, ResidualBlock
+from gcl.networks.layers import BlurUpsample
 from gcl.tiles.layers import WHOLE_PICTURE, Pointwise, RowLayer, Rows, normalising, row_layers
 from gcl.tiles.maps import Computed, Kept, Map, Picture, Stored, Sum
 from gcl.tiles.statistics import ChannelStatistics
+
+STORED_BEFORE = (ResidualBlock, BlurUpsample, nn.Upsample)
+"""The layers before which a pass ends if no normalisation ends it."""
 
 
 class Pass(NamedTuple):
@@ -23,7 +29,7 @@ class Pass(NamedTuple):
 
     Attributes:
         map: the map to read, all of it.
-        statistics: what its bands are added to; None in the last pass, whose map is the translation.
+        statistics: what its bands are added to; None if no normalisation follows.
         file: where its bands are written to; None if they are not.
         done: the files that no later pass uses.
     """
@@ -45,7 +51,7 @@ class Pass(NamedTuple):
 
 def passes(generator: Generator, picture: Picture) -> list[Pass]:
     """The passes that translate ``picture``; their files lie in its folder. The last pass yields (1, 3, rows, W)."""
-    cut = _Cut(picture)
+    cut = _Cut(picture, any(isinstance(layer, WHOLE_PICTURE) for layer in generator.modules()))
     *layers, last = generator.model
     for layer in layers:
         cut.follow(layer)
@@ -67,7 +73,8 @@ def _with_done(runs: list[Pass]) -> list[Pass]:
 class _Cut:
     """The passes up to a layer of the generator, and the map ``here`` behind that layer."""
 
-    def __init__(self, picture: Picture):
+    def __init__(self, picture: Picture, passes_end_at_normalisations: bool):
+        self.passes_end_at_normalisations = passes_end_at_normalisations
         self.passes: list[Pass] = []
         self.here: Map = picture
         self._picture, self._numbers = picture, count()
@@ -80,6 +87,8 @@ class _Cut:
         elif isinstance(layer, WHOLE_PICTURE):
             self._normalise(is_stored=self.here.shape[1:] != self._picture.shape[1:], alive=[])
         else:
+            if not self.passes_end_at_normalisations and isinstance(layer, STORED_BEFORE):
+                self._store()
             self.here = _extended(self.here, row_layers(layer))
 
     def _follow_block(self, block: ResidualBlock) -> None:
@@ -91,6 +100,13 @@ class _Cut:
             else:
                 self.here = _extended(self.here, row_layers(layer))
         self.here = Sum(self.here, entry)
+
+    def _store(self) -> None:
+        """Ends a pass with the map in a file."""
+        given, file = self.here, self._file(self.here)
+        self.here = file
+        self._free += [file for file in dict.fromkeys(given.files()) if file is not self._picture]
+        self.passes.append(Pass(given, None, file, []))
 
     def _normalise(self, is_stored: bool, alive: list[Stored]) -> None:
         """Ends a pass at an instance normalisation; the files ``alive`` are still needed afterwards."""

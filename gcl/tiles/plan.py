@@ -77,6 +77,13 @@ def whole_maps(generator: Generator, height: int, width: int) -> int:
     return chain.peak(Rows(0, height), shape) + AROUND * Shape(1, height, width).bytes(height)
 
 
+def largest_map(generator: Generator, height: int, width: int) -> int:
+    """The numbers of the largest map while the picture is translated as a whole."""
+    chain = Chain([row for layer in generator.model for row in row_layers(layer)])
+    shapes = chain.shapes(Shape(3, *padded_size(generator, height, width)))
+    return max(channels * rows * columns for channels, rows, columns in shapes)
+
+
 def planned(
     generator: Generator, about: Header, memory: int, folder: Path, device: torch.device, keep_alpha: bool = False
 ) -> Plan:

@@ -19,7 +19,7 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     """
     with only_writer(target):
         folder = target.with_name(f".{target.name}.tiles")
-        if folder.exists() and not (folder / MARKER).exists():
+        if folder.exists() and not (folder / MARKER).exists() and any(folder.iterdir()):
             raise UserError(f"{folder}: this program did not make this folder; move it")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

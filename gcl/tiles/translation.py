@@ -1,4 +1,4 @@
-"""Translates large pictures: as a whole if that fits in memory, and otherwise in tiles, with the same result.
+"""Translates large pictures: as a whole if that fits in memory, otherwise in tiles, which in float32 gives the same.
 
 Instance normalisation needs the mean and variance of the whole picture. So all tiles go through one layer after the
 other, and the statistics are complete before any of them goes on (:mod:`gcl.tiles.passes`).
@@ -15,10 +15,13 @@ from gcl.networks import inference
 from gcl.networks.generator import Generator
 from gcl.networks.inference import Autocast, NotFiniteError, translate_file
 from gcl.tiles.memory import MOST, free_memory, return_freed_memory
-from gcl.tiles.plan import Plan, planned, whole_memory
+from gcl.tiles.plan import Plan, largest_map, planned, whole_memory
 from gcl.tiles.reading import MOST_PIXELS, Header, header, read_rows
 from gcl.tiles.scratch import check_disk, scratch_folder
-from gcl.tiles.writing import RowFile, encode, move
+from gcl.tiles.writing import RowFile, encode, most_encoded, move
+
+MOST_ON_CUDA = 2**31
+"""CUDA's reflection padding takes only maps of fewer numbers."""
 
 Tell = Callable[[Path, Plan], None]
 """Is called with a picture and its plan before it is translated in tiles."""
@@ -42,7 +45,7 @@ class LargePictures:
     Args:
         generator: is moved to ``device``, channels last.
         device, autocast: as in :func:`gcl.networks.inference.translate_folder`.
-        memory: the bytes that translating one picture may take; None takes most of what is free.
+        memory: the bytes that translating one picture may take; None takes most of what is free at first.
         keep_alpha: whether pictures keep their transparency.
         tell: told of pictures that are translated in tiles.
         follow: follows the bands of such pictures.
@@ -59,14 +62,16 @@ class LargePictures:
         follow: Follow = unfollowed,
     ):
         self._generator = generator.to(device, memory_format=torch.channels_last).eval()
-        self._device, self._autocast, self._memory, self._keep_alpha = device, autocast, memory, keep_alpha
+        self._device, self._autocast, self._keep_alpha = device, autocast, keep_alpha
+        # Later, what this process has freed and kept would count as taken.
+        self._memory = int(MOST * free_memory(device)) if memory is None else memory
         self._tell, self._follow = tell, follow
 
     def concerns(self, path: Path, at_once: int) -> bool:
         """Whether the picture is large, or ``at_once`` of its size would take too much memory."""
         about = header(path)
         is_large = about.pixels >= inference.LARGE_IMAGE
-        return is_large or at_once * whole_memory(self._generator, about.height, about.width) > self._allowed()
+        return is_large or at_once * whole_memory(self._generator, about.height, about.width) > self._memory
 
     def translate(self, source: Path, target: Path) -> list[str]:
         """Writes the translation of ``source`` to ``target``, a PNG or a tiled TIFF; returns remarks on the picture.
@@ -74,33 +79,35 @@ class LargePictures:
         UserError, and nothing is written, if the picture cannot be read, there is too little memory or disk, or its
         translation holds values that are not finite.
         """
-        about, memory = header(source), self._allowed()
-        whole = whole_memory(self._generator, about.height, about.width)
-        fits = about.pixels <= MOST_PIXELS and whole <= memory
-        if fits and target.suffix.lower() == ".png":
-            return self._as_a_whole(source, target)
+        about = header(source)
         with scratch_folder(target) as folder:
             encoded = folder / f"encoded{target.suffix.lower()}"
-            if fits:
-                png = folder / "translated.png"
-                remarks = self._as_a_whole(source, png)
-                encode(png, encoded)
-            else:
-                remarks = self._in_tiles(source, about, encoded, memory)
+            way = self._as_a_whole if self._fits(about) else self._in_tiles
+            remarks = way(source, about, encoded)
             move(encoded, target)
         return remarks
 
-    def _allowed(self) -> int:
-        return self._memory or int(MOST * free_memory(self._device))
+    def _fits(self, about: Header) -> bool:
+        """Whether the picture is translated as a whole."""
+        whole = whole_memory(self._generator, about.height, about.width)
+        if self._device.type == "cuda" and largest_map(self._generator, about.height, about.width) >= MOST_ON_CUDA:
+            return False
+        return about.pixels <= MOST_PIXELS and whole <= self._memory
 
-    def _as_a_whole(self, source: Path, target: Path) -> list[str]:
-        return translate_file(self._generator, source, target, self._device, self._autocast, self._keep_alpha).remarks
+    def _as_a_whole(self, source: Path, about: Header, encoded: Path) -> list[str]:
+        """Writes the translation of ``source`` to ``encoded``."""
+        check_disk(encoded.parent, most_encoded(about.height, about.width, 4 if self._keep_alpha else 3), source)
+        png, own = encoded.with_suffix(".png"), (self._device, self._autocast, self._keep_alpha)
+        remarks = translate_file(self._generator, source, png, *own).remarks
+        if png != encoded:
+            encode(png, encoded)
+        return remarks
 
     @torch.inference_mode()
-    def _in_tiles(self, source: Path, about: Header, encoded: Path, memory: int) -> list[str]:
+    def _in_tiles(self, source: Path, about: Header, encoded: Path) -> list[str]:
         """Writes the translation of ``source`` to ``encoded``, and all other files to the same folder."""
         folder = encoded.parent
-        plan = planned(self._generator, about, memory, folder, self._device, self._keep_alpha)
+        plan = planned(self._generator, about, self._memory, folder, self._device, self._keep_alpha)
         check_disk(folder, plan.disk, source)
         self._tell(source, plan)
         alpha = folder / "alpha" if self._keep_alpha else None
@@ -123,7 +130,8 @@ class LargePictures:
             for band in run.bands(its_rows):
                 with self._autocast():
                     images = run.map.read(band)
-                run.statistics.add(images)
+                if run.statistics:
+                    run.statistics.add(images)
                 if run.file:
                     run.file.write(band, images)
                 yield

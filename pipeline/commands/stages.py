@@ -4,11 +4,13 @@ Stage modules are imported inside their commands, because torch and MLflow take 
 """
 
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gcl.errors import UserError
 from gcl.locks import only_writer
 from pipeline.commands.folders import (
     ABLATIONS,
@@ -109,7 +111,6 @@ def translate(
     memory: Annotated[
         float | None,
         typer.Option(
-            min=0,
             help="GB that translating one image may take; larger ones go in tiles.",
             show_default="translate.memory",
         ),
@@ -124,6 +125,8 @@ def translate(
     accelerator = params.train.accelerator if params else "auto"
     of_project = params.translate.checkpoint if params and model == MODEL else "last"
     chosen = checkpoint.value if checkpoint else of_project
+    if memory is not None and not 0 < memory < inf:
+        raise UserError(f"--memory {memory:g}: a number of GB above 0 is needed")
     allowed = params.translate.memory if params and memory is None else memory
     other = other_translated((model, MODEL), (source, PREPARED / "testA"), (target, TRANSLATED))
     from pipeline.stages.translate import translate, translate_other

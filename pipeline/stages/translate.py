@@ -46,7 +46,7 @@ def translate(
         raise UserError(f"{source}: no such file or folder")
     generator, precision = load_generator(model, checkpoint), _trained_precision(model)
     fabric = fabric_on_one_device(accelerator, precision)
-    allowed, follow = memory and int(memory * 1e9), unfollowed if source.is_dir() else _with_progress
+    allowed, follow = None if memory is None else int(memory * 1e9), unfollowed if source.is_dir() else _with_progress
     large = LargePictures(generator, fabric.device, fabric.autocast, allowed, keep_alpha, _announce_plan, follow)
     try:
         if source.is_dir():
