@@ -21,7 +21,7 @@ from gcl.tiles.memory import free_in_groups
 from gcl.tiles.reading import TURNS, header, read_rows
 from gcl.tiles.translation import LargePictures
 from tests.models import save_model, small_generator
-from tests.pictures import exif, palette, png, png_header, png_of, profile, saved, tiff
+from tests.pictures import exif, on_white, palette, png, png_header, png_of, profile, saved, tiff, turned, without_ink
 from tests.project import ROOT
 
 IN_TILES = 70_000_000
@@ -98,6 +98,28 @@ def test_what_libvips_decodes_otherwise_is_left_to_pillow(tmp_path, name):
     (rows, remarks), (expected, its_remarks), is_streamed = both(tmp_path / name, BY_PILLOW[name])
     assert not is_streamed and remarks == its_remarks
     np.testing.assert_array_equal(rows, expected)
+
+
+TURNED_TIFFS = {
+    "gray": (GRAY, {}, GRAY[..., None].repeat(3, axis=-1), True),
+    "colours": (RGB, {"photometric": "rgb"}, RGB, True),
+    "alpha": (RGBA, {"photometric": "rgb", "extrasamples": [2]}, on_white(RGBA), False),
+    "inks": (RGBA, {"photometric": "separated"}, without_ink(RGBA), False),
+}
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("name", TURNED_TIFFS)
+def test_tiffs_become_upright_in_rows_and_as_a_whole(tmp_path, name, orientation, compression):
+    pixels, options, upright, by_rows = TURNED_TIFFS[name]
+    tag = (0x0112, "H", 1, orientation, True)
+    content = tiff(turned(pixels, orientation), compression=compression, extratags=[tag], **options)
+    (rows, remarks), (whole, its_remarks), is_streamed = both(tmp_path / "turned.tif", content)
+    assert is_streamed == by_rows and remarks == its_remarks
+    np.testing.assert_array_equal(rows, whole)
+    # Half-transparent pixels and inks may be rounded to either level.
+    np.testing.assert_allclose(whole.astype(int), upright, atol=0 if by_rows else 1)
 
 
 @pytest.fixture

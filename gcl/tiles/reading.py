@@ -105,8 +105,10 @@ def header(path: Path) -> Header:
     with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
         try:
             with Image.open(path, formats=FORMATS) as image:
-                orientation, decoded = image.getexif().get(ExifTags.Base.Orientation, 1), image.width * image.height
-                return _header(image, orientation, is_streamed=False, memory=DECODED * decoded)
+                # The size of a TIFF with this tag is upright already.
+                is_upright = ExifTags.Base.Orientation in getattr(image, "tag_v2", {})
+                orientation = 1 if is_upright else image.getexif().get(ExifTags.Base.Orientation, 1)
+                return _header(image, orientation, is_streamed=False, memory=DECODED * image.width * image.height)
         except Image.DecompressionBombError as error:
             raise BadImageError(path, NOT_STREAMED) from error
         except Exception:
@@ -152,6 +154,10 @@ def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) 
     """
     if not is_streamed:
         image, remarks = decode(path)
+        about = header(path)
+        if image.size != (about.width, about.height):
+            told = f"its header tells {about.width} x {about.height} pixels, but it has {image.width} x {image.height}"
+            raise BadImageError(path, told)
         with colours.open("wb") as stream:
             rows = max(1, STRIP // (3 * image.width))
             for top in range(0, image.height, rows):
