@@ -11,6 +11,7 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 import torch
 from PIL import Image
@@ -249,6 +250,34 @@ def test_a_folder_of_small_and_large_pictures_is_translated_in_tiles_where_neede
     assert status == 0 and "large.jpg: 800 x 700 pixels go in" in written.out
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")}
     assert names == {".gcl-output", "image_0.png", "image_1.png", "large.png"}
+
+
+def test_names_that_are_not_utf_8_are_read_and_written_in_tiles(tmp_path, ended):
+    save_model(tmp_path / "model", small_generator())
+    folder = tmp_path / os.fsdecode(b"in\xff[1]")
+    folder.mkdir()
+    Image.fromarray(noise(700, 800)).save(folder / os.fsdecode(b"caf\xe9.png"))
+    Image.fromarray(noise(30, 40)).save(folder / os.fsdecode(b"small \xff[2].png"))
+    options = ["--model", str(tmp_path / "model"), "--memory", "0.075"]
+    status, written = ended("translate", *options, "--input", str(folder), "--output", str(tmp_path / "out"))
+    assert status == 0 and "800 x 700 pixels go in" in written.out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {".gcl-output", *(path.name for path in folder.iterdir())}
+    for suffix in (".png", ".tif"):
+        target = tmp_path / os.fsdecode(b"caf\xe9" + suffix.encode())
+        source = folder / os.fsdecode(b"caf\xe9.png")
+        assert ended("translate", *options, "--input", str(source), "--output", str(target))[0] == 0
+        with Image.open(target) as translation:
+            assert translation.size == (800, 700)
+
+
+def test_an_svg_named_png_is_refused(tmp_path):
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="50" height="50"><rect width="50" height="50"/></svg>'
+    (tmp_path / "a.png").write_text(svg)
+    with pytest.raises(pyvips.Error, match="not a known file format"):
+        pyvips.Image.new_from_file(str(tmp_path / "a.png"))
+    with pytest.raises(BadImageError, match=r"a\.png: not an image that can be read"):
+        header(tmp_path / "a.png")
 
 
 def test_too_little_memory_is_one_message(tmp_path, failure, save_images):

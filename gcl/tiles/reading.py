@@ -42,6 +42,8 @@ logging.getLogger("pyvips").addHandler(logging.NullHandler())
 logging.getLogger("pyvips").propagate = False
 # Its cache would keep files open and their pixels in memory.
 pyvips.cache_set_max(0)
+# The content decides on the decoder, so an SVG named .png would reach one that nobody expects.
+pyvips.block_untrusted_set(True)
 
 DECODED = 48
 """The bytes per pixel that decoding with Pillow may take; 16-bit colours take the most."""
@@ -57,7 +59,7 @@ NOT_STREAMED = (
 STRIP = 2**25
 """The bytes of pixels that are read at once."""
 
-LOADERS = ("pngload", "jpegload", "webpload", "gifload", "tiffload")
+LOADERS = ("pngload_source", "jpegload_source", "webpload_source", "gifload_source", "tiffload_source")
 """libvips' decoders that may read a file."""
 
 ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
@@ -97,11 +99,11 @@ class Header(NamedTuple):
 def header(path: Path) -> Header:
     """What ``path`` says of its picture, without decoding it. Raises BadImageError."""
     try:
-        image = pyvips.Image.new_from_file(str(path), access="sequential")
+        image = _opened(path)
         if _is_plain(image):
             return _header(image, _orientation(image), is_streamed=True, memory=_held(image))
-    except pyvips.Error:
-        pass  # Pillow reads more kinds
+    except (pyvips.Error, OSError):
+        pass  # Pillow reads more kinds, and tells what is wrong
     with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
         try:
             with Image.open(path, formats=FORMATS) as image:
@@ -117,6 +119,13 @@ def header(path: Path) -> Header:
     raise BadImageError(path, "its size cannot be read")
 
 
+def _opened(path: Path) -> pyvips.Image:
+    """The picture as libvips will decode it, once; by a descriptor, since pyvips takes no names that are not UTF-8."""
+    with path.open("rb") as stream:
+        source = pyvips.Source.new_from_descriptor(stream.fileno())
+    return pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+
+
 def _header(image: pyvips.Image | Image.Image, orientation: int, is_streamed: bool, memory: int) -> Header:
     sideways = TURNS.get(orientation, TURNS[1])[0]
     height, width = (image.width, image.height) if sideways else (image.height, image.width)
@@ -127,11 +136,11 @@ def _held(image: pyvips.Image) -> int:
     """The bytes that libvips holds at once while it decodes ``image``, besides a few rows."""
     fields, stored = image.get_fields(), image.bands * (2 if image.format == "ushort" else 1)
     match image.get("vips-loader"):
-        case "pngload":
+        case "pngload_source":
             each = stored if "interlaced" in fields else 0
-        case "jpegload":
+        case "jpegload_source":
             each = 2 * stored if "jpeg-multiscan" in fields else 0
-        case "tiffload":
+        case "tiffload_source":
             each = stored  # it may be a single strip
         case _:
             each = 2 * (stored + 1)
@@ -143,7 +152,7 @@ def _is_plain(image: pyvips.Image) -> bool:
     loader = image.get("vips-loader")
     is_known = loader in LOADERS and image.format in ("uchar", "ushort") and image.bands <= 4
     # A fourth band of a TIFF may be anything, and its colours may be multiplied by it.
-    is_odd = loader == "tiffload" and image.hasalpha()
+    is_odd = loader == "tiffload_source" and image.hasalpha()
     return is_known and image.interpretation in ("srgb", "b-w", "rgb16", "grey16") and not is_odd
 
 
@@ -164,7 +173,7 @@ def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) 
                 stream.write(np.asarray(image.crop((0, top, image.width, min(top + rows, image.height)))))
         return remarks
     try:
-        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error")
+        image = _opened(path)
         remarks = _stream(image, colours, alpha if image.hasalpha() else None)
         orientation = _orientation(image)
     except pyvips.Error as error:

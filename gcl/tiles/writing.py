@@ -1,5 +1,6 @@
 """Encodes a picture from files of its rows as PNG or TIFF, without holding it in memory and without metadata."""
 
+import errno
 import os
 import struct
 from pathlib import Path
@@ -83,18 +84,27 @@ def encode(file: Path, target: Path) -> None:
 
     OSError if it cannot be written, for instance because the disk is full.
     """
-    image = pyvips.Image.new_from_file(str(file), access="sequential")
-    try:
-        if target.suffix.lower() == ".png":
-            image.pngsave(str(target), keep="none", filter="all", compression=6)
-        else:
-            large = image.width * image.height * image.bands > MOST_IN_TIFF // 2
-            tiles = {"tile": True, "tile_width": TILE, "tile_height": TILE}
-            image.tiffsave(
-                str(target), keep="none", compression="deflate", predictor="horizontal", bigtiff=large, **tiles
-            )
-    except pyvips.Error as error:
-        raise OSError(f"{target}: cannot be written: {str(error).strip().splitlines()[-1]}") from error
+    # Open files, since pyvips takes no names that are not UTF-8.
+    with file.open("rb") as given, target.open("w+b") as stream:
+        source = pyvips.Source.new_from_descriptor(given.fileno())
+        written = pyvips.Target.new_to_descriptor(stream.fileno())
+        try:
+            image = pyvips.Image.new_from_source(source, "", access="sequential")
+            if target.suffix.lower() == ".png":
+                image.pngsave_target(written, keep="none", filter="all", compression=6)
+            else:
+                large = image.width * image.height * image.bands > MOST_IN_TIFF // 2
+                tiles = {"tile": True, "tile_width": TILE, "tile_height": TILE, "bigtiff": large}
+                image.tiffsave_target(written, keep="none", compression="deflate", predictor="horizontal", **tiles)
+        except pyvips.Error as error:
+            raise OSError(errno.EIO, f"the translation cannot be written: {_reason(str(error))}") from error
+
+
+def _reason(message: str) -> str:
+    """The first reason that the system gives in a message of libvips, whose last lines tell what failed after it."""
+    lines = [line.strip() for line in message.splitlines()]
+    given = [line.removeprefix("system error: ") for line in lines if line.startswith("system error: ")]
+    return (given or lines[-1:])[0]
 
 
 def move(file: Path, target: Path) -> None:
