@@ -53,6 +53,7 @@ STREAMED = {
     "frames.gif": saved(COLOURS, "GIF", save_all=True, append_images=[COLOURS.rotate(180)]),
     "strips.tif": saved(RGB, "TIFF"),
     "tiles.tif": tiff(RGB, tile=(16, 16)),
+    "jpeg.tif": saved(Image.fromarray(SMOOTH).convert("YCbCr"), "TIFF", compression="jpeg"),
     "white is zero.tif": tiff(GRAY, photometric="miniswhite"),
 } | {f"{orientation}.png": saved(RGB, "PNG", exif=exif(orientation)) for orientation in TURNS}
 STREAMED_DEEP = {
@@ -65,6 +66,9 @@ STREAMED_DEEP = {
 BY_PILLOW = {
     "cmyk.jpg": saved(Image.fromarray(SMOOTH).convert("CMYK"), "JPEG"),
     "alpha.tif": saved(RGBA, "TIFF"),
+    "ycbcr.tif": saved(Image.fromarray(SMOOTH).convert("YCbCr"), "TIFF"),
+    "ycbcr lzw.tif": saved(Image.fromarray(SMOOTH).convert("YCbCr"), "TIFF", compression="tiff_lzw"),
+    "ycbcr deflate.tif": saved(Image.fromarray(SMOOTH).convert("YCbCr"), "TIFF", compression="tiff_adobe_deflate"),
     "rgb.avif": saved(SMOOTH, "AVIF"),
     "rgb.bmp": saved(RGB, "BMP"),
 }

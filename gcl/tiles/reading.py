@@ -24,7 +24,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyvips
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from gcl.images.decoding import (
     BRIGHTEST_OF_12_BITS,
@@ -61,6 +61,16 @@ STRIP = 2**25
 
 LOADERS = ("pngload_source", "jpegload_source", "webpload_source", "gifload_source", "tiffload_source")
 """libvips' decoders that may read a file."""
+
+PARSERS = {
+    "pngload_source": PngImagePlugin.PngImageFile,
+    "jpegload_source": JpegImagePlugin.jpeg_factory,
+    "tiffload_source": TiffImagePlugin.TiffImageFile,
+}
+"""What reads a header as Pillow sees it, without Pillow's limit of pixels, by libvips' decoder of the same file."""
+
+YCBCR, JPEG_IN_TIFF = 6, 7
+"""TIFF's codes for these colours and this compression."""
 
 ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
@@ -100,9 +110,9 @@ def header(path: Path) -> Header:
     """What ``path`` says of its picture, without decoding it. Raises BadImageError."""
     try:
         image = _opened(path)
-        if _is_plain(image):
+        if _is_plain(image, path):
             return _header(image, _orientation(image), is_streamed=True, memory=_held(image))
-    except (pyvips.Error, OSError):
+    except Exception:
         pass  # Pillow reads more kinds, and tells what is wrong
     with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
         try:
@@ -147,13 +157,26 @@ def _held(image: pyvips.Image) -> int:
     return each * image.width * image.height
 
 
-def _is_plain(image: pyvips.Image) -> bool:
+def _is_plain(image: pyvips.Image, path: Path) -> bool:
     """Whether libvips decodes ``image`` as Pillow would."""
-    loader = image.get("vips-loader")
-    is_known = loader in LOADERS and image.format in ("uchar", "ushort") and image.bands <= 4
-    # A fourth band of a TIFF may be anything, and its colours may be multiplied by it.
-    is_odd = loader == "tiffload_source" and image.hasalpha()
+    is_known = image.get("vips-loader") in LOADERS and image.format in ("uchar", "ushort") and image.bands <= 4
+    is_tiff = image.get("vips-loader") == "tiffload_source"
+    is_odd = is_tiff and _is_odd_tiff(image, _parsed(path, image).tag_v2)
     return is_known and image.interpretation in ("srgb", "b-w", "rgb16", "grey16") and not is_odd
+
+
+def _is_odd_tiff(image: pyvips.Image, tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
+    """Whether libvips shows numbers that are not the colours: YCbCr, unless JPEG's decoder converts it, or colours
+    multiplied by a fourth band, which may be anything."""
+    is_ycbcr = tags.get(ExifTags.Base.PhotometricInterpretation) == YCBCR
+    return image.hasalpha() or (is_ycbcr and tags.get(ExifTags.Base.Compression) != JPEG_IN_TIFF)
+
+
+def _parsed(path: Path, image: pyvips.Image) -> ImageFile.ImageFile:
+    """The header of a PNG, JPEG or TIFF as Pillow sees it; the file is closed. May raise any exception."""
+    with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
+        with PARSERS[image.get("vips-loader")](path) as parsed:
+            return parsed
 
 
 def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) -> list[str]:
