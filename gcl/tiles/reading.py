@@ -197,7 +197,7 @@ def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) 
         return remarks
     try:
         image = _opened(path)
-        remarks = _stream(image, colours, alpha if image.hasalpha() else None)
+        remarks = _stream(image, _has_frames(image, path), colours, alpha if image.hasalpha() else None)
         orientation = _orientation(image)
     except pyvips.Error as error:
         lines = [line.strip() for line in str(error).splitlines()]
@@ -218,10 +218,20 @@ def _orientation(image: pyvips.Image) -> int:
     return int(found[1]) if found else 1
 
 
-def _stream(image: pyvips.Image, colours: Path, alpha: Path | None) -> list[str]:
+def _has_frames(image: pyvips.Image, path: Path) -> bool:
+    if "n-pages" in image.get_fields():
+        return image.get("n-pages") > 1
+    try:
+        # libvips knows nothing of animated PNGs and of several pictures in a JPEG.
+        return getattr(_parsed(path, image), "is_animated", False)
+    except Exception:
+        return False  # a header that only libvips reads
+
+
+def _stream(image: pyvips.Image, has_frames: bool, colours: Path, alpha: Path | None) -> list[str]:
     """Writes the stored rows of ``image`` as they are, not turned; returns the remarks."""
     fields = image.get_fields()
-    remarks = {FIRST_FRAME: "n-pages" in fields and image.get("n-pages") > 1}
+    remarks = {FIRST_FRAME: has_frames}
     profile = image.get("icc-profile-data") if "icc-profile-data" in fields else None
     brightest = 0
     with colours.open("wb") as stream, (alpha or Path(os.devnull)).open("wb") as alpha_stream:
