@@ -77,6 +77,10 @@ BY_PILLOW = {
 }
 
 
+def noise(height, width, channels=3):
+    return random.integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
 def both(path, content):
     """Pixels and remarks of the file, read row by row and decoded as a whole, and whether libvips read it."""
     path.write_bytes(content)
@@ -130,6 +134,31 @@ def test_tiffs_become_upright_in_rows_and_as_a_whole(tmp_path, name, orientation
     np.testing.assert_allclose(whole.astype(int), upright, atol=0 if by_rows else 1)
 
 
+def test_a_strip_of_more_than_50_mib_is_read(tmp_path):
+    pixels = np.tile(noise(60, 60), (70, 70, 1))
+    strip = {"rowsperstrip": len(pixels), "compression": "deflate", "compressionargs": {"level": 0}}
+    (rows, _), _, is_streamed = both(tmp_path / "strip.tif", tiff(pixels, **strip))
+    assert is_streamed and header(tmp_path / "strip.tif").memory > 50 * 2**20
+    np.testing.assert_array_equal(rows, pixels)
+
+
+LAYOUTS = {
+    "tiles": ({"tile": (64, 64), "compression": "deflate"}, 64 * (2 * 600 + 3 * 64) * 3),
+    "planes": ({"planarconfig": "separate", "rowsperstrip": 100}, 2 * 100 * 600 * 3),
+    "one plane": ({"rowsperstrip": 500}, 0),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_tiff_is_held_only_as_far_as_its_layout_demands(tmp_path, name):
+    options, memory = LAYOUTS[name]
+    pixels = noise(500, 600)
+    stored = pixels.transpose(2, 0, 1) if name == "planes" else pixels
+    (rows, _), _, is_streamed = both(tmp_path / "a.tif", tiff(stored, photometric="rgb", **options))
+    assert is_streamed and header(tmp_path / "a.tif").memory == memory
+    np.testing.assert_array_equal(rows, pixels)
+
+
 @pytest.fixture
 def translated(tmp_path):
     """Translates a file in tiles on the CPU: translated(content, "in.png", "out.png") returns the written file."""
@@ -149,10 +178,6 @@ def translated(tmp_path):
         return tmp_path / target
 
     return translate
-
-
-def noise(height, width, channels=3):
-    return random.integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("target", ["out.png", "out.tif"])

@@ -11,7 +11,8 @@ converts what it decoded. libvips is given only what both decode alike:
 | a colour profile, an orientation, several frames | the same as in smaller pictures |
 | anything else, such as CMYK, AVIF or BMP | what Pillow makes of it, if there is memory |
 
-Interlaced PNGs, progressive JPEGs, WebP and GIF are held in memory by libvips too, 3 to 10 bytes per pixel.
+Interlaced PNGs, progressive JPEGs, WebP and GIF are held in memory by libvips too, 3 to 10 bytes per pixel;
+of a TIFF two rows of tiles, or one strip.
 """
 
 import logging
@@ -56,7 +57,7 @@ NOT_STREAMED = (
     "bits per channel"
 )
 
-STRIP = 2**25
+STRIP = 2**22
 """The bytes of pixels that are read at once."""
 
 LOADERS = ("pngload_source", "jpegload_source", "webpload_source", "gifload_source", "tiffload_source")
@@ -69,8 +70,8 @@ PARSERS = {
 }
 """What reads a header as Pillow sees it, without Pillow's limit of pixels, by libvips' decoder of the same file."""
 
-YCBCR, JPEG_IN_TIFF = 6, 7
-"""TIFF's codes for these colours and this compression."""
+YCBCR, UNCOMPRESSED, JPEG_IN_TIFF, SEPARATE_PLANES = 6, 1, 7, 2
+"""TIFF's codes for colours, compressions and a layout."""
 
 ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
@@ -111,7 +112,7 @@ def header(path: Path) -> Header:
     try:
         image = _opened(path)
         if _is_plain(image, path):
-            return _header(image, _orientation(image), is_streamed=True, memory=_held(image))
+            return _header(image, _orientation(image), is_streamed=True, memory=_held(image, path))
     except Exception:
         pass  # Pillow reads more kinds, and tells what is wrong
     with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
@@ -133,7 +134,11 @@ def _opened(path: Path) -> pyvips.Image:
     """The picture as libvips will decode it, once; by a descriptor, since pyvips takes no names that are not UTF-8."""
     with path.open("rb") as stream:
         source = pyvips.Source.new_from_descriptor(stream.fileno())
-    return pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+    options = {"access": "sequential", "fail_on": "error"}
+    image = pyvips.Image.new_from_source(source, "", **options)
+    # Otherwise no strip or tile of a TIFF may have more than 50 MiB.
+    is_tiff = image.get("vips-loader") == "tiffload_source"
+    return pyvips.Image.tiffload_source(source, unlimited=True, **options) if is_tiff else image
 
 
 def _header(image: pyvips.Image | Image.Image, orientation: int, is_streamed: bool, memory: int) -> Header:
@@ -142,7 +147,7 @@ def _header(image: pyvips.Image | Image.Image, orientation: int, is_streamed: bo
     return Header(height, width, is_streamed, memory)
 
 
-def _held(image: pyvips.Image) -> int:
+def _held(image: pyvips.Image, path: Path) -> int:
     """The bytes that libvips holds at once while it decodes ``image``, besides a few rows."""
     fields, stored = image.get_fields(), image.bands * (2 if image.format == "ushort" else 1)
     match image.get("vips-loader"):
@@ -151,10 +156,22 @@ def _held(image: pyvips.Image) -> int:
         case "jpegload_source":
             each = 2 * stored if "jpeg-multiscan" in fields else 0
         case "tiffload_source":
-            each = stored  # it may be a single strip
+            return _held_of_tiff(image.height, image.width * stored, stored, _parsed(path, image).tag_v2)
         case _:
             each = 2 * (stored + 1)
     return each * image.width * image.height
+
+
+def _held_of_tiff(height: int, row: int, pixel: int, tags: TiffImagePlugin.ImageFileDirectory_v2) -> int:
+    """The same for a TIFF whose rows and pixels have so many bytes, as it was measured."""
+    if ExifTags.Base.TileLength in tags:
+        # Two rows of tiles, each up to a tile wider than the picture, and one tile.
+        return tags[ExifTags.Base.TileLength] * (2 * row + 3 * pixel * tags[ExifTags.Base.TileWidth])
+    if tags.get(ExifTags.Base.PlanarConfiguration) == SEPARATE_PLANES:
+        return 2 * row * min(height, tags.get(ExifTags.Base.RowsPerStrip, height))
+    # A strip is decoded row by row.
+    is_compressed = tags.get(ExifTags.Base.Compression, UNCOMPRESSED) != UNCOMPRESSED
+    return max(tags.get(ExifTags.Base.StripByteCounts, (0,))) if is_compressed else 0
 
 
 def _is_plain(image: pyvips.Image, path: Path) -> bool:
@@ -256,7 +273,7 @@ def _stream(image: pyvips.Image, has_frames: bool, colours: Path, alpha: Path | 
 def _strips(image: pyvips.Image) -> Iterator[np.ndarray]:
     """The rows of ``image`` from top to bottom, (rows, W, bands) uint8 or uint16."""
     region, kind = pyvips.Region.new(image), {"uchar": np.uint8, "ushort": np.uint16}[image.format]
-    rows = max(1, STRIP // (8 * image.width))
+    rows = max(1, STRIP // (16 * image.width))  # four float32 a pixel
     for top in range(0, image.height, rows):
         count = min(rows, image.height - top)
         fetched = region.fetch(0, top, image.width, count)
