@@ -202,6 +202,25 @@ def test_the_transparency_is_kept_where_it_is_asked_for(translated, target):
     np.testing.assert_array_equal(kept[opaque][:, :3], flat[opaque])
 
 
+def test_the_transparency_of_what_pillow_reads_is_kept_too(translated):
+    pixels = noise(250, 203, 4)
+    pixels[:100, :, 3] = 0
+    content = saved(pixels, "TIFF")
+    tiles = np.asarray(Image.open(translated(content, "in.tif", keep_alpha=True)))
+    np.testing.assert_array_equal(tiles[..., 3], pixels[..., 3])
+    whole = np.asarray(Image.open(translated(content, "in.tif", "whole.png", memory=10**10, keep_alpha=True)))
+    # Under an alpha of a few levels, a step of the translation becomes many.
+    seen = pixels[..., 3] > 127
+    assert np.abs(tiles[seen].astype(int) - whole[seen]).max() <= 2
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_an_alpha_that_is_opaque_everywhere_is_left_out(translated, format):
+    pixels = noise(250, 203, 4)
+    pixels[..., 3] = 255
+    assert Image.open(translated(saved(pixels, format), keep_alpha=True)).mode == "RGB"
+
+
 @pytest.mark.parametrize("alpha", [False, True])
 def test_a_tiff_is_tiled_and_nothing_tells_of_camera_and_colours(translated, alpha):
     tags = exif(1)

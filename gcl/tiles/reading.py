@@ -36,6 +36,7 @@ from gcl.images.decoding import (
     WARNING_FILTERS,
     BadImageError,
     decode,
+    decode_with_alpha,
     to_srgb,
 )
 
@@ -199,19 +200,10 @@ def _parsed(path: Path, image: pyvips.Image) -> ImageFile.ImageFile:
 def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) -> list[str]:
     """Decodes ``path`` into the file ``colours``, uint8 (H, W, 3), and returns the remarks of :func:`decode`.
 
-    Where an ``alpha`` file is asked for and there is transparency, it is written too, (H, W). Raises BadImageError.
+    Where an ``alpha`` file is asked for, it is written too, (H, W), unless all of it is 255. Raises BadImageError.
     """
     if not is_streamed:
-        image, remarks = decode(path)
-        about = header(path)
-        if image.size != (about.width, about.height):
-            told = f"its header tells {about.width} x {about.height} pixels, but it has {image.width} x {image.height}"
-            raise BadImageError(path, told)
-        with colours.open("wb") as stream:
-            rows = max(1, STRIP // (3 * image.width))
-            for top in range(0, image.height, rows):
-                stream.write(np.asarray(image.crop((0, top, image.width, min(top + rows, image.height)))))
-        return remarks
+        return _read_as_a_whole(path, colours, alpha)
     try:
         image = _opened(path)
         remarks = _stream(image, _has_frames(image, path), colours, alpha if image.hasalpha() else None)
@@ -222,6 +214,21 @@ def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) 
     for file, bands in ((colours, 3), (alpha, 1)):
         if orientation != 1 and file and file.exists():
             _turn(file, image.height, image.width, bands, orientation)
+    return remarks
+
+
+def _read_as_a_whole(path: Path, colours: Path, alpha: Path | None) -> list[str]:
+    image, transparency, remarks = decode_with_alpha(path)
+    about = header(path)
+    if image.size != (about.width, about.height):
+        told = f"its header tells {about.width} x {about.height} pixels, but it has {image.width} x {image.height}"
+        raise BadImageError(path, told)
+    for file, pixels in ((colours, image), (alpha, transparency)):
+        if file and pixels:
+            with file.open("wb") as stream:
+                rows = max(1, STRIP // (3 * image.width))
+                for top in range(0, image.height, rows):
+                    stream.write(np.asarray(pixels.crop((0, top, image.width, min(top + rows, image.height)))))
     return remarks
 
 
@@ -250,7 +257,7 @@ def _stream(image: pyvips.Image, has_frames: bool, colours: Path, alpha: Path | 
     fields = image.get_fields()
     remarks = {FIRST_FRAME: has_frames}
     profile = image.get("icc-profile-data") if "icc-profile-data" in fields else None
-    brightest = 0
+    brightest, least_opaque = 0, 255
     with colours.open("wb") as stream, (alpha or Path(os.devnull)).open("wb") as alpha_stream:
         for strip in _strips(image):
             if strip.dtype == np.uint16:
@@ -258,6 +265,7 @@ def _stream(image: pyvips.Image, has_frames: bool, colours: Path, alpha: Path | 
                 strip = (strip.astype(np.float32) * 255 / 65535).round().astype(np.uint8)
             pixels = Image.fromarray(strip[..., 0] if image.bands == 1 else strip)
             if image.hasalpha():
+                least_opaque = min(least_opaque, int(strip[..., -1].min()))
                 alpha_stream.write(strip[..., -1].tobytes())
                 on_white = Image.alpha_composite(Image.new("RGBA", pixels.size, "white"), pixels.convert("RGBA"))
                 pixels = on_white.convert("L" if image.bands == 2 else "RGB")
@@ -266,6 +274,8 @@ def _stream(image: pyvips.Image, has_frames: bool, colours: Path, alpha: Path | 
             except (OSError, ImageCms.PyCMSError):
                 rgb, remarks[ODD_PROFILE] = pixels.convert("RGB"), True
             stream.write(np.asarray(rgb))
+    if alpha and least_opaque == 255:
+        alpha.unlink()
     remarks[NEARLY_BLACK] = image.format == "ushort" and brightest <= BRIGHTEST_OF_12_BITS
     return [remark for remark, applies in remarks.items() if applies]
 
