@@ -1,6 +1,7 @@
 """Large pictures as files: read row by row as Pillow decodes them, written without metadata, and never half."""
 
 import os
+import resource
 import shutil
 import signal
 import struct
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -18,9 +20,11 @@ from PIL import Image
 
 from gcl.errors import UserError
 from gcl.images.decoding import BadImageError, decode
+from gcl.tiles import writing
 from gcl.tiles.memory import free_in_groups
 from gcl.tiles.reading import TURNS, header, read_rows
 from gcl.tiles.translation import LargePictures
+from gcl.tiles.writing import RowFile, encode
 from tests.models import save_model, small_generator
 from tests.pictures import exif, on_white, palette, png, png_header, png_of, profile, saved, tiff, turned, without_ink
 from tests.project import ROOT
@@ -241,6 +245,67 @@ def test_a_truncated_picture_is_told_and_nothing_is_left(translated, tmp_path, c
         translated(content[: len(content) * 2 // 3], name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert capfd.readouterr().err == ""
+
+
+def row_file(path, pixels):
+    """Writes ``pixels`` (H, W, 3) as the translation that is encoded."""
+    with RowFile(path, *pixels.shape[:2], alpha=None) as translation:
+        translation.write(pixels)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_rows_wider_than_a_strip_are_encoded(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(writing, "STRIP", 1000)
+    for height, width in ((1, 1), (7, 500), (300, 100)):
+        pixels = noise(height, width)
+        row_file(tmp_path / "rows", pixels)
+        encode(tmp_path / "rows", tmp_path / f"out{suffix}")
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"out{suffix}")), pixels)
+
+
+def test_a_strip_of_a_very_wide_translation_is_not_too_large_to_be_read(tmp_path):
+    height, width = 65, 280_000
+    with RowFile(tmp_path / "rows", height, width, alpha=None) as translation:
+        translation.write(np.full((1, width, 3), 255, np.uint8))
+    os.truncate(tmp_path / "rows", (tmp_path / "rows").stat().st_size + 3 * width * (height - 1))
+    rows = pyvips.Image.new_from_file(str(tmp_path / "rows"), access="sequential")
+    assert rows.avg() == pytest.approx(255 / height)
+
+
+def test_a_translation_that_may_not_fit_becomes_a_big_tiff(tmp_path, monkeypatch):
+    row_file(tmp_path / "rows", noise(30, 40))
+    for most, is_big in ((2**32, False), (2**20, True)):
+        monkeypatch.setattr(writing, "MOST_IN_TIFF", most)
+        encode(tmp_path / "rows", tmp_path / "out.tif")
+        with tifffile.TiffFile(tmp_path / "out.tif") as written:
+            assert written.is_bigtiff == is_big
+
+
+@contextmanager
+def files_of_at_most(size):
+    """Lets the process write no larger file, as if the disk were full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_full_disk_is_told_with_its_reason(tmp_path, suffix):
+    pixels = noise(300, 300)
+    (tmp_path / "in.png").write_bytes(saved(pixels, "PNG"))
+    (tmp_path / "in.bmp").write_bytes(saved(pixels, "BMP"))
+    row_file(tmp_path / "rows", pixels)
+    with files_of_at_most(50_000):
+        with pytest.raises(OSError, match=r"the translation cannot be written: File too large$"):
+            encode(tmp_path / "rows", tmp_path / f"out{suffix}")
+        with pytest.raises(OSError, match=r"File too large: .*full"):
+            row_file(tmp_path / "full", pixels)
+        for name in ("in.png", "in.bmp"):
+            with pytest.raises(OSError, match=r"File too large: .*colours"):
+                read_rows(tmp_path / name, tmp_path / "colours", None, header(tmp_path / name).is_streamed)
 
 
 BOMB = png_of(png_header(100_000, 100_000), (b"IDAT", bytes(100)))

@@ -39,8 +39,8 @@ from gcl.images.decoding import (
     decode_with_alpha,
     to_srgb,
 )
+from gcl.tiles.writing import naming
 
-logging.getLogger("pyvips").addHandler(logging.NullHandler())
 logging.getLogger("pyvips").propagate = False
 # Its cache would keep files open and their pixels in memory.
 pyvips.cache_set_max(0)
@@ -200,10 +200,14 @@ def _parsed(path: Path, image: pyvips.Image) -> ImageFile.ImageFile:
 def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) -> list[str]:
     """Decodes ``path`` into the file ``colours``, uint8 (H, W, 3), and returns the remarks of :func:`decode`.
 
-    Where an ``alpha`` file is asked for, it is written too, (H, W), unless all of it is 255. Raises BadImageError.
+    Where an ``alpha`` file is asked for, it is written too, (H, W), unless all of it is 255. Raises BadImageError,
+    or OSError if there is no room for the files.
     """
-    if not is_streamed:
-        return _read_as_a_whole(path, colours, alpha)
+    with naming(colours):
+        return (_read_by_rows if is_streamed else _read_as_a_whole)(path, colours, alpha)
+
+
+def _read_by_rows(path: Path, colours: Path, alpha: Path | None) -> list[str]:
     try:
         image = _opened(path)
         remarks = _stream(image, _has_frames(image, path), colours, alpha if image.hasalpha() else None)
