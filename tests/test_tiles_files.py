@@ -264,7 +264,7 @@ def test_rows_wider_than_a_strip_are_encoded(tmp_path, monkeypatch, suffix):
 
 
 def test_a_strip_of_a_very_wide_translation_is_not_too_large_to_be_read(tmp_path):
-    height, width = 65, 280_000
+    height, width = 130, 280_000
     with RowFile(tmp_path / "rows", height, width, alpha=None) as translation:
         translation.write(np.full((1, width, 3), 255, np.uint8))
     os.truncate(tmp_path / "rows", (tmp_path / "rows").stat().st_size + 3 * width * (height - 1))
