@@ -1,6 +1,7 @@
 """Large pictures as files: read row by row as Pillow decodes them, written without metadata, and never half."""
 
 import os
+import resource
 import shutil
 import signal
 import struct
@@ -8,20 +9,24 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 import torch
 from PIL import Image
 
 from gcl.errors import UserError
 from gcl.images.decoding import BadImageError, decode
+from gcl.tiles import writing
 from gcl.tiles.memory import free_in_groups
 from gcl.tiles.reading import TURNS, header, read_rows
 from gcl.tiles.translation import LargePictures
+from gcl.tiles.writing import RowFile, encode
 from tests.models import save_model, small_generator
-from tests.pictures import exif, palette, png, png_header, png_of, profile, saved, tiff
+from tests.pictures import exif, on_white, palette, png, png_header, png_of, profile, saved, tiff, turned, without_ink
 from tests.project import ROOT
 
 IN_TILES = 70_000_000
@@ -50,8 +55,12 @@ STREAMED = {
     "xmp.jpg": saved(SMOOTH, "JPEG", xmp=XMP),
     "rgb.webp": saved(SMOOTH, "WEBP"),
     "frames.gif": saved(COLOURS, "GIF", save_all=True, append_images=[COLOURS.rotate(180)]),
+    "frames.png": saved(RGB, "PNG", save_all=True, append_images=[Image.fromarray(RGB[::-1])]),
+    "frames.jpg": saved(SMOOTH, "MPO", save_all=True, append_images=[Image.fromarray(SMOOTH[::-1])]),
+    "frames.tif": saved(RGB, "TIFF", save_all=True, append_images=[Image.fromarray(RGB[::-1])]),
     "strips.tif": saved(RGB, "TIFF"),
     "tiles.tif": tiff(RGB, tile=(16, 16)),
+    "jpeg.tif": saved(Image.fromarray(SMOOTH).convert("YCbCr"), "TIFF", compression="jpeg"),
     "white is zero.tif": tiff(GRAY, photometric="miniswhite"),
 } | {f"{orientation}.png": saved(RGB, "PNG", exif=exif(orientation)) for orientation in TURNS}
 STREAMED_DEEP = {
@@ -64,9 +73,16 @@ STREAMED_DEEP = {
 BY_PILLOW = {
     "cmyk.jpg": saved(Image.fromarray(SMOOTH).convert("CMYK"), "JPEG"),
     "alpha.tif": saved(RGBA, "TIFF"),
+    "ycbcr.tif": saved(Image.fromarray(SMOOTH).convert("YCbCr"), "TIFF"),
+    "ycbcr lzw.tif": saved(Image.fromarray(SMOOTH).convert("YCbCr"), "TIFF", compression="tiff_lzw"),
+    "ycbcr deflate.tif": saved(Image.fromarray(SMOOTH).convert("YCbCr"), "TIFF", compression="tiff_adobe_deflate"),
     "rgb.avif": saved(SMOOTH, "AVIF"),
     "rgb.bmp": saved(RGB, "BMP"),
 }
+
+
+def noise(height, width, channels=3):
+    return random.integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
 def both(path, content):
@@ -100,6 +116,53 @@ def test_what_libvips_decodes_otherwise_is_left_to_pillow(tmp_path, name):
     np.testing.assert_array_equal(rows, expected)
 
 
+TURNED_TIFFS = {
+    "gray": (GRAY, {}, GRAY[..., None].repeat(3, axis=-1), True),
+    "colours": (RGB, {"photometric": "rgb"}, RGB, True),
+    "alpha": (RGBA, {"photometric": "rgb", "extrasamples": [2]}, on_white(RGBA), False),
+    "inks": (RGBA, {"photometric": "separated"}, without_ink(RGBA), False),
+}
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("name", TURNED_TIFFS)
+def test_tiffs_become_upright_in_rows_and_as_a_whole(tmp_path, name, orientation, compression):
+    pixels, options, upright, by_rows = TURNED_TIFFS[name]
+    tag = (0x0112, "H", 1, orientation, True)
+    content = tiff(turned(pixels, orientation), compression=compression, extratags=[tag], **options)
+    (rows, remarks), (whole, its_remarks), is_streamed = both(tmp_path / "turned.tif", content)
+    assert is_streamed == by_rows and remarks == its_remarks
+    np.testing.assert_array_equal(rows, whole)
+    # Half-transparent pixels and inks may be rounded to either level.
+    np.testing.assert_allclose(whole.astype(int), upright, atol=0 if by_rows else 1)
+
+
+def test_a_strip_of_more_than_50_mib_is_read(tmp_path):
+    pixels = np.tile(noise(60, 60), (70, 70, 1))
+    strip = {"rowsperstrip": len(pixels), "compression": "deflate", "compressionargs": {"level": 0}}
+    (rows, _), _, is_streamed = both(tmp_path / "strip.tif", tiff(pixels, **strip))
+    assert is_streamed and header(tmp_path / "strip.tif").memory > 50 * 2**20
+    np.testing.assert_array_equal(rows, pixels)
+
+
+LAYOUTS = {
+    "tiles": ({"tile": (64, 64), "compression": "deflate"}, 64 * (2 * 600 + 3 * 64) * 3),
+    "planes": ({"planarconfig": "separate", "rowsperstrip": 100}, 2 * 100 * 600 * 3),
+    "one plane": ({"rowsperstrip": 500}, 0),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_tiff_is_held_only_as_far_as_its_layout_demands(tmp_path, name):
+    options, memory = LAYOUTS[name]
+    pixels = noise(500, 600)
+    stored = pixels.transpose(2, 0, 1) if name == "planes" else pixels
+    (rows, _), _, is_streamed = both(tmp_path / "a.tif", tiff(stored, photometric="rgb", **options))
+    assert is_streamed and header(tmp_path / "a.tif").memory == memory
+    np.testing.assert_array_equal(rows, pixels)
+
+
 @pytest.fixture
 def translated(tmp_path):
     """Translates a file in tiles on the CPU: translated(content, "in.png", "out.png") returns the written file."""
@@ -119,10 +182,6 @@ def translated(tmp_path):
         return tmp_path / target
 
     return translate
-
-
-def noise(height, width, channels=3):
-    return random.integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("target", ["out.png", "out.tif"])
@@ -147,6 +206,25 @@ def test_the_transparency_is_kept_where_it_is_asked_for(translated, target):
     np.testing.assert_array_equal(kept[opaque][:, :3], flat[opaque])
 
 
+def test_the_transparency_of_what_pillow_reads_is_kept_too(translated):
+    pixels = noise(250, 203, 4)
+    pixels[:100, :, 3] = 0
+    content = saved(pixels, "TIFF")
+    tiles = np.asarray(Image.open(translated(content, "in.tif", keep_alpha=True)))
+    np.testing.assert_array_equal(tiles[..., 3], pixels[..., 3])
+    whole = np.asarray(Image.open(translated(content, "in.tif", "whole.png", memory=10**10, keep_alpha=True)))
+    # Under an alpha of a few levels, a step of the translation becomes many.
+    seen = pixels[..., 3] > 127
+    assert np.abs(tiles[seen].astype(int) - whole[seen]).max() <= 2
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_an_alpha_that_is_opaque_everywhere_is_left_out(translated, format):
+    pixels = noise(250, 203, 4)
+    pixels[..., 3] = 255
+    assert Image.open(translated(saved(pixels, format), keep_alpha=True)).mode == "RGB"
+
+
 @pytest.mark.parametrize("alpha", [False, True])
 def test_a_tiff_is_tiled_and_nothing_tells_of_camera_and_colours(translated, alpha):
     tags = exif(1)
@@ -167,6 +245,67 @@ def test_a_truncated_picture_is_told_and_nothing_is_left(translated, tmp_path, c
         translated(content[: len(content) * 2 // 3], name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert capfd.readouterr().err == ""
+
+
+def row_file(path, pixels):
+    """Writes ``pixels`` (H, W, 3) as the translation that is encoded."""
+    with RowFile(path, *pixels.shape[:2], alpha=None) as translation:
+        translation.write(pixels)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_rows_wider_than_a_strip_are_encoded(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(writing, "STRIP", 1000)
+    for height, width in ((1, 1), (7, 500), (300, 100)):
+        pixels = noise(height, width)
+        row_file(tmp_path / "rows", pixels)
+        encode(tmp_path / "rows", tmp_path / f"out{suffix}")
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"out{suffix}")), pixels)
+
+
+def test_a_strip_of_a_very_wide_translation_is_not_too_large_to_be_read(tmp_path):
+    height, width = 130, 280_000
+    with RowFile(tmp_path / "rows", height, width, alpha=None) as translation:
+        translation.write(np.full((1, width, 3), 255, np.uint8))
+    os.truncate(tmp_path / "rows", (tmp_path / "rows").stat().st_size + 3 * width * (height - 1))
+    rows = pyvips.Image.new_from_file(str(tmp_path / "rows"), access="sequential")
+    assert rows.avg() == pytest.approx(255 / height)
+
+
+def test_a_translation_that_may_not_fit_becomes_a_big_tiff(tmp_path, monkeypatch):
+    row_file(tmp_path / "rows", noise(30, 40))
+    for most, is_big in ((2**32, False), (2**20, True)):
+        monkeypatch.setattr(writing, "MOST_IN_TIFF", most)
+        encode(tmp_path / "rows", tmp_path / "out.tif")
+        with tifffile.TiffFile(tmp_path / "out.tif") as written:
+            assert written.is_bigtiff == is_big
+
+
+@contextmanager
+def files_of_at_most(size):
+    """Lets the process write no larger file, as if the disk were full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_full_disk_is_told_with_its_reason(tmp_path, suffix):
+    pixels = noise(300, 300)
+    (tmp_path / "in.png").write_bytes(saved(pixels, "PNG"))
+    (tmp_path / "in.bmp").write_bytes(saved(pixels, "BMP"))
+    row_file(tmp_path / "rows", pixels)
+    with files_of_at_most(50_000):
+        with pytest.raises(OSError, match=r"the translation cannot be written: File too large$"):
+            encode(tmp_path / "rows", tmp_path / f"out{suffix}")
+        with pytest.raises(OSError, match=r"File too large: .*full"):
+            row_file(tmp_path / "full", pixels)
+        for name in ("in.png", "in.bmp"):
+            with pytest.raises(OSError, match=r"File too large: .*colours"):
+                read_rows(tmp_path / name, tmp_path / "colours", None, header(tmp_path / name).is_streamed)
 
 
 BOMB = png_of(png_header(100_000, 100_000), (b"IDAT", bytes(100)))
@@ -227,6 +366,34 @@ def test_a_folder_of_small_and_large_pictures_is_translated_in_tiles_where_neede
     assert status == 0 and "large.jpg: 800 x 700 pixels go in" in written.out
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")}
     assert names == {".gcl-output", "image_0.png", "image_1.png", "large.png"}
+
+
+def test_names_that_are_not_utf_8_are_read_and_written_in_tiles(tmp_path, ended):
+    save_model(tmp_path / "model", small_generator())
+    folder = tmp_path / os.fsdecode(b"in\xff[1]")
+    folder.mkdir()
+    Image.fromarray(noise(700, 800)).save(folder / os.fsdecode(b"caf\xe9.png"))
+    Image.fromarray(noise(30, 40)).save(folder / os.fsdecode(b"small \xff[2].png"))
+    options = ["--model", str(tmp_path / "model"), "--memory", "0.075"]
+    status, written = ended("translate", *options, "--input", str(folder), "--output", str(tmp_path / "out"))
+    assert status == 0 and "800 x 700 pixels go in" in written.out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {".gcl-output", *(path.name for path in folder.iterdir())}
+    for suffix in (".png", ".tif"):
+        target = tmp_path / os.fsdecode(b"caf\xe9" + suffix.encode())
+        source = folder / os.fsdecode(b"caf\xe9.png")
+        assert ended("translate", *options, "--input", str(source), "--output", str(target))[0] == 0
+        with Image.open(target) as translation:
+            assert translation.size == (800, 700)
+
+
+def test_an_svg_named_png_is_refused(tmp_path):
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="50" height="50"><rect width="50" height="50"/></svg>'
+    (tmp_path / "a.png").write_text(svg)
+    with pytest.raises(pyvips.Error, match="not a known file format"):
+        pyvips.Image.new_from_file(str(tmp_path / "a.png"))
+    with pytest.raises(BadImageError, match=r"a\.png: not an image that can be read"):
+        header(tmp_path / "a.png")
 
 
 def test_too_little_memory_is_one_message(tmp_path, failure, save_images):

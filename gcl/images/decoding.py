@@ -119,7 +119,8 @@ def decode_with_alpha(path: Path) -> tuple[Image.Image, Image.Image | None, list
                 raise BadImageError(path, "not a file, or a broken link")
             if path.stat().st_size == 0:
                 raise BadImageError(path, "empty file")
-            with Image.open(path, formats=FORMATS) as image:
+            # Of a name, Pillow would map the file into memory, and turn the pixels of such TIFFs wrongly.
+            with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
                 return _upright(image, path)
         except BadImageError:
             raise

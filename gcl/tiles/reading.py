@@ -11,7 +11,8 @@ converts what it decoded. libvips is given only what both decode alike:
 | a colour profile, an orientation, several frames | the same as in smaller pictures |
 | anything else, such as CMYK, AVIF or BMP | what Pillow makes of it, if there is memory |
 
-Interlaced PNGs, progressive JPEGs, WebP and GIF are held in memory by libvips too, 3 to 10 bytes per pixel.
+Interlaced PNGs, progressive JPEGs, WebP and GIF are held in memory by libvips too, 3 to 10 bytes per pixel;
+of a TIFF two rows of tiles, or one strip.
 """
 
 import logging
@@ -24,7 +25,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyvips
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from gcl.images.decoding import (
     BRIGHTEST_OF_12_BITS,
@@ -35,13 +36,16 @@ from gcl.images.decoding import (
     WARNING_FILTERS,
     BadImageError,
     decode,
+    decode_with_alpha,
     to_srgb,
 )
+from gcl.tiles.writing import naming
 
-logging.getLogger("pyvips").addHandler(logging.NullHandler())
 logging.getLogger("pyvips").propagate = False
 # Its cache would keep files open and their pixels in memory.
 pyvips.cache_set_max(0)
+# The content decides on the decoder, so an SVG named .png would reach one that nobody expects.
+pyvips.block_untrusted_set(True)
 
 DECODED = 48
 """The bytes per pixel that decoding with Pillow may take; 16-bit colours take the most."""
@@ -54,11 +58,21 @@ NOT_STREAMED = (
     "bits per channel"
 )
 
-STRIP = 2**25
+STRIP = 2**22
 """The bytes of pixels that are read at once."""
 
-LOADERS = ("pngload", "jpegload", "webpload", "gifload", "tiffload")
+LOADERS = ("pngload_source", "jpegload_source", "webpload_source", "gifload_source", "tiffload_source")
 """libvips' decoders that may read a file."""
+
+PARSERS = {
+    "pngload_source": PngImagePlugin.PngImageFile,
+    "jpegload_source": JpegImagePlugin.jpeg_factory,
+    "tiffload_source": TiffImagePlugin.TiffImageFile,
+}
+"""What reads a header as Pillow sees it, without Pillow's limit of pixels, by libvips' decoder of the same file."""
+
+YCBCR, UNCOMPRESSED, JPEG_IN_TIFF, SEPARATE_PLANES = 6, 1, 7, 2
+"""TIFF's codes for colours, compressions and a layout."""
 
 ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
@@ -97,16 +111,18 @@ class Header(NamedTuple):
 def header(path: Path) -> Header:
     """What ``path`` says of its picture, without decoding it. Raises BadImageError."""
     try:
-        image = pyvips.Image.new_from_file(str(path), access="sequential")
-        if _is_plain(image):
-            return _header(image, _orientation(image), is_streamed=True, memory=_held(image))
-    except pyvips.Error:
-        pass  # Pillow reads more kinds
+        image = _opened(path)
+        if _is_plain(image, path):
+            return _header(image, _orientation(image), is_streamed=True, memory=_held(image, path))
+    except Exception:
+        pass  # Pillow reads more kinds, and tells what is wrong
     with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
         try:
             with Image.open(path, formats=FORMATS) as image:
-                orientation, decoded = image.getexif().get(ExifTags.Base.Orientation, 1), image.width * image.height
-                return _header(image, orientation, is_streamed=False, memory=DECODED * decoded)
+                # The size of a TIFF with this tag is upright already.
+                is_upright = ExifTags.Base.Orientation in getattr(image, "tag_v2", {})
+                orientation = 1 if is_upright else image.getexif().get(ExifTags.Base.Orientation, 1)
+                return _header(image, orientation, is_streamed=False, memory=DECODED * image.width * image.height)
         except Image.DecompressionBombError as error:
             raise BadImageError(path, NOT_STREAMED) from error
         except Exception:
@@ -115,51 +131,86 @@ def header(path: Path) -> Header:
     raise BadImageError(path, "its size cannot be read")
 
 
+def _opened(path: Path) -> pyvips.Image:
+    """The picture as libvips will decode it, once; by a descriptor, since pyvips takes no names that are not UTF-8."""
+    with path.open("rb") as stream:
+        source = pyvips.Source.new_from_descriptor(stream.fileno())
+    options = {"access": "sequential", "fail_on": "error"}
+    image = pyvips.Image.new_from_source(source, "", **options)
+    # Otherwise no strip or tile of a TIFF may have more than 50 MiB.
+    is_tiff = image.get("vips-loader") == "tiffload_source"
+    return pyvips.Image.tiffload_source(source, unlimited=True, **options) if is_tiff else image
+
+
 def _header(image: pyvips.Image | Image.Image, orientation: int, is_streamed: bool, memory: int) -> Header:
     sideways = TURNS.get(orientation, TURNS[1])[0]
     height, width = (image.width, image.height) if sideways else (image.height, image.width)
     return Header(height, width, is_streamed, memory)
 
 
-def _held(image: pyvips.Image) -> int:
+def _held(image: pyvips.Image, path: Path) -> int:
     """The bytes that libvips holds at once while it decodes ``image``, besides a few rows."""
     fields, stored = image.get_fields(), image.bands * (2 if image.format == "ushort" else 1)
     match image.get("vips-loader"):
-        case "pngload":
+        case "pngload_source":
             each = stored if "interlaced" in fields else 0
-        case "jpegload":
+        case "jpegload_source":
             each = 2 * stored if "jpeg-multiscan" in fields else 0
-        case "tiffload":
-            each = stored  # it may be a single strip
+        case "tiffload_source":
+            return _held_of_tiff(image.height, image.width * stored, stored, _parsed(path, image).tag_v2)
         case _:
             each = 2 * (stored + 1)
     return each * image.width * image.height
 
 
-def _is_plain(image: pyvips.Image) -> bool:
+def _held_of_tiff(height: int, row: int, pixel: int, tags: TiffImagePlugin.ImageFileDirectory_v2) -> int:
+    """The same for a TIFF whose rows and pixels have so many bytes, as it was measured."""
+    if ExifTags.Base.TileLength in tags:
+        # Two rows of tiles, each up to a tile wider than the picture, and one tile.
+        return tags[ExifTags.Base.TileLength] * (2 * row + 3 * pixel * tags[ExifTags.Base.TileWidth])
+    if tags.get(ExifTags.Base.PlanarConfiguration) == SEPARATE_PLANES:
+        return 2 * row * min(height, tags.get(ExifTags.Base.RowsPerStrip, height))
+    # A strip is decoded row by row.
+    is_compressed = tags.get(ExifTags.Base.Compression, UNCOMPRESSED) != UNCOMPRESSED
+    return max(tags.get(ExifTags.Base.StripByteCounts, (0,))) if is_compressed else 0
+
+
+def _is_plain(image: pyvips.Image, path: Path) -> bool:
     """Whether libvips decodes ``image`` as Pillow would."""
-    loader = image.get("vips-loader")
-    is_known = loader in LOADERS and image.format in ("uchar", "ushort") and image.bands <= 4
-    # A fourth band of a TIFF may be anything, and its colours may be multiplied by it.
-    is_odd = loader == "tiffload" and image.hasalpha()
+    is_known = image.get("vips-loader") in LOADERS and image.format in ("uchar", "ushort") and image.bands <= 4
+    is_tiff = image.get("vips-loader") == "tiffload_source"
+    is_odd = is_tiff and _is_odd_tiff(image, _parsed(path, image).tag_v2)
     return is_known and image.interpretation in ("srgb", "b-w", "rgb16", "grey16") and not is_odd
+
+
+def _is_odd_tiff(image: pyvips.Image, tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
+    """Whether libvips shows numbers that are not the colours: YCbCr, unless JPEG's decoder converts it, or colours
+    multiplied by a fourth band, which may be anything."""
+    is_ycbcr = tags.get(ExifTags.Base.PhotometricInterpretation) == YCBCR
+    return image.hasalpha() or (is_ycbcr and tags.get(ExifTags.Base.Compression) != JPEG_IN_TIFF)
+
+
+def _parsed(path: Path, image: pyvips.Image) -> ImageFile.ImageFile:
+    """The header of a PNG, JPEG or TIFF as Pillow sees it; the file is closed. May raise any exception."""
+    with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
+        with PARSERS[image.get("vips-loader")](path) as parsed:
+            return parsed
 
 
 def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) -> list[str]:
     """Decodes ``path`` into the file ``colours``, uint8 (H, W, 3), and returns the remarks of :func:`decode`.
 
-    Where an ``alpha`` file is asked for and there is transparency, it is written too, (H, W). Raises BadImageError.
+    Where an ``alpha`` file is asked for, it is written too, (H, W), unless all of it is 255. Raises BadImageError,
+    or OSError if there is no room for the files.
     """
-    if not is_streamed:
-        image, remarks = decode(path)
-        with colours.open("wb") as stream:
-            rows = max(1, STRIP // (3 * image.width))
-            for top in range(0, image.height, rows):
-                stream.write(np.asarray(image.crop((0, top, image.width, min(top + rows, image.height)))))
-        return remarks
+    with naming(colours):
+        return (_read_by_rows if is_streamed else _read_as_a_whole)(path, colours, alpha)
+
+
+def _read_by_rows(path: Path, colours: Path, alpha: Path | None) -> list[str]:
     try:
-        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error")
-        remarks = _stream(image, colours, alpha if image.hasalpha() else None)
+        image = _opened(path)
+        remarks = _stream(image, _has_frames(image, path), colours, alpha if image.hasalpha() else None)
         orientation = _orientation(image)
     except pyvips.Error as error:
         lines = [line.strip() for line in str(error).splitlines()]
@@ -167,6 +218,21 @@ def read_rows(path: Path, colours: Path, alpha: Path | None, is_streamed: bool) 
     for file, bands in ((colours, 3), (alpha, 1)):
         if orientation != 1 and file and file.exists():
             _turn(file, image.height, image.width, bands, orientation)
+    return remarks
+
+
+def _read_as_a_whole(path: Path, colours: Path, alpha: Path | None) -> list[str]:
+    image, transparency, remarks = decode_with_alpha(path)
+    about = header(path)
+    if image.size != (about.width, about.height):
+        told = f"its header tells {about.width} x {about.height} pixels, but it has {image.width} x {image.height}"
+        raise BadImageError(path, told)
+    for file, pixels in ((colours, image), (alpha, transparency)):
+        if file and pixels:
+            with file.open("wb") as stream:
+                rows = max(1, STRIP // (3 * image.width))
+                for top in range(0, image.height, rows):
+                    stream.write(np.asarray(pixels.crop((0, top, image.width, min(top + rows, image.height)))))
     return remarks
 
 
@@ -180,12 +246,22 @@ def _orientation(image: pyvips.Image) -> int:
     return int(found[1]) if found else 1
 
 
-def _stream(image: pyvips.Image, colours: Path, alpha: Path | None) -> list[str]:
+def _has_frames(image: pyvips.Image, path: Path) -> bool:
+    if "n-pages" in image.get_fields():
+        return image.get("n-pages") > 1
+    try:
+        # libvips knows nothing of animated PNGs and of several pictures in a JPEG.
+        return getattr(_parsed(path, image), "is_animated", False)
+    except Exception:
+        return False  # a header that only libvips reads
+
+
+def _stream(image: pyvips.Image, has_frames: bool, colours: Path, alpha: Path | None) -> list[str]:
     """Writes the stored rows of ``image`` as they are, not turned; returns the remarks."""
     fields = image.get_fields()
-    remarks = {FIRST_FRAME: "n-pages" in fields and image.get("n-pages") > 1}
+    remarks = {FIRST_FRAME: has_frames}
     profile = image.get("icc-profile-data") if "icc-profile-data" in fields else None
-    brightest = 0
+    brightest, least_opaque = 0, 255
     with colours.open("wb") as stream, (alpha or Path(os.devnull)).open("wb") as alpha_stream:
         for strip in _strips(image):
             if strip.dtype == np.uint16:
@@ -193,6 +269,7 @@ def _stream(image: pyvips.Image, colours: Path, alpha: Path | None) -> list[str]
                 strip = (strip.astype(np.float32) * 255 / 65535).round().astype(np.uint8)
             pixels = Image.fromarray(strip[..., 0] if image.bands == 1 else strip)
             if image.hasalpha():
+                least_opaque = min(least_opaque, int(strip[..., -1].min()))
                 alpha_stream.write(strip[..., -1].tobytes())
                 on_white = Image.alpha_composite(Image.new("RGBA", pixels.size, "white"), pixels.convert("RGBA"))
                 pixels = on_white.convert("L" if image.bands == 2 else "RGB")
@@ -201,6 +278,8 @@ def _stream(image: pyvips.Image, colours: Path, alpha: Path | None) -> list[str]
             except (OSError, ImageCms.PyCMSError):
                 rgb, remarks[ODD_PROFILE] = pixels.convert("RGB"), True
             stream.write(np.asarray(rgb))
+    if alpha and least_opaque == 255:
+        alpha.unlink()
     remarks[NEARLY_BLACK] = image.format == "ushort" and brightest <= BRIGHTEST_OF_12_BITS
     return [remark for remark, applies in remarks.items() if applies]
 
@@ -208,7 +287,7 @@ def _stream(image: pyvips.Image, colours: Path, alpha: Path | None) -> list[str]
 def _strips(image: pyvips.Image) -> Iterator[np.ndarray]:
     """The rows of ``image`` from top to bottom, (rows, W, bands) uint8 or uint16."""
     region, kind = pyvips.Region.new(image), {"uchar": np.uint8, "ushort": np.uint16}[image.format]
-    rows = max(1, STRIP // (8 * image.width))
+    rows = max(1, STRIP // (16 * image.width))  # four float32 a pixel
     for top in range(0, image.height, rows):
         count = min(rows, image.height - top)
         fetched = region.fetch(0, top, image.width, count)

@@ -1,7 +1,10 @@
 """Encodes a picture from files of its rows as PNG or TIFF, without holding it in memory and without metadata."""
 
+import errno
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +18,8 @@ TILE = 256
 MOST_IN_TIFF = 2**32
 """The bytes that a TIFF can hold; a larger one is a BigTIFF."""
 
-ROWS = 64
-"""The rows of a strip of the file that is encoded."""
+STRIP = 2**20
+"""The most bytes of a strip of the file that is encoded, unless a row has more; libtiff reads no more than 50 MiB."""
 
 UNSIGNED = 16
 """TIFF's code for numbers of 8 bytes."""
@@ -42,7 +45,8 @@ class RowFile:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._stream.close()
+        with naming(self.path):
+            self._stream.close()
         if self._alpha is not None:
             self._alpha.close()
 
@@ -51,15 +55,27 @@ class RowFile:
         if self._alpha is not None:
             alpha = np.frombuffer(self._alpha.read(len(rows) * self._width), np.uint8)
             rows = with_alpha(rows, alpha.reshape(-1, self._width))
-        self._stream.write(np.ascontiguousarray(rows))
+        with naming(self.path):
+            self._stream.write(np.ascontiguousarray(rows))
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an OSError of the block the file name ``path`` unless it has one; that of a full disk has none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _header(height: int, width: int, channels: int) -> bytes:
     """What stands before the pixels, (H, W, channels) uint8, of an uncompressed BigTIFF."""
-    starts = range(0, height, ROWS)
-    sizes = [min(ROWS, height - start) * width * channels for start in starts]
+    rows = min(height, max(1, STRIP // (width * channels)))
+    starts = range(0, height, rows)
+    sizes = [min(rows, height - start) * width * channels for start in starts]
     tags = {256: [width], 257: [height], 258: [8] * channels, 259: [1], 262: [2], 273: starts, 277: [channels]}
-    tags |= {278: [ROWS], 279: sizes} | ({338: [2]} if channels == 4 else {})  # 2: the alpha is not premultiplied
+    tags |= {278: [rows], 279: sizes} | ({338: [2]} if channels == 4 else {})  # 2: the alpha is not premultiplied
     place = 16 + 8 + 20 * len(tags) + 8  # behind the header and the tags
     pixels = place + sum(8 * len(values) for values in tags.values() if len(values) > 1)
     tags[273] = [pixels + start * width * channels for start in starts]
@@ -83,18 +99,27 @@ def encode(file: Path, target: Path) -> None:
 
     OSError if it cannot be written, for instance because the disk is full.
     """
-    image = pyvips.Image.new_from_file(str(file), access="sequential")
-    try:
-        if target.suffix.lower() == ".png":
-            image.pngsave(str(target), keep="none", filter="all", compression=6)
-        else:
-            large = image.width * image.height * image.bands > MOST_IN_TIFF // 2
-            tiles = {"tile": True, "tile_width": TILE, "tile_height": TILE}
-            image.tiffsave(
-                str(target), keep="none", compression="deflate", predictor="horizontal", bigtiff=large, **tiles
-            )
-    except pyvips.Error as error:
-        raise OSError(f"{target}: cannot be written: {str(error).strip().splitlines()[-1]}") from error
+    # Open files, since pyvips takes no names that are not UTF-8.
+    with file.open("rb") as given, target.open("w+b") as stream:
+        source = pyvips.Source.new_from_descriptor(given.fileno())
+        written = pyvips.Target.new_to_descriptor(stream.fileno())
+        try:
+            image = pyvips.Image.new_from_source(source, "", access="sequential")
+            if target.suffix.lower() == ".png":
+                image.pngsave_target(written, keep="none", filter="all", compression=6)
+            else:
+                large = most_encoded(image.height, image.width, image.bands) > MOST_IN_TIFF
+                tiles = {"tile": True, "tile_width": TILE, "tile_height": TILE, "bigtiff": large}
+                image.tiffsave_target(written, keep="none", compression="deflate", predictor="horizontal", **tiles)
+        except pyvips.Error as error:
+            raise OSError(errno.EIO, f"the translation cannot be written: {_reason(str(error))}") from error
+
+
+def _reason(message: str) -> str:
+    """The first reason that the system gives in a message of libvips, whose last lines tell what failed after it."""
+    lines = [line.strip() for line in message.splitlines()]
+    given = [line.removeprefix("system error: ") for line in lines if line.startswith("system error: ")]
+    return (given or lines[-1:])[0]
 
 
 def move(file: Path, target: Path) -> None:

@@ -95,7 +95,7 @@ def _translate_one(large: LargePictures, source: Path, target: Path) -> None:
     if os.path.lexists(written):
         raise UserError(f"{written} exists already and is not overwritten; remove it or write somewhere else")
     remarks = large.translate(source, written)
-    announce(f"translated 1 image: {written}")
+    announce(f"translated 1 image: {readable(written)}")
     _announce_notes(_remarks([Translation(written, source, remarks)], source.parent))
 
 
@@ -110,7 +110,7 @@ def _translate_all(
         written = translate_folder(generator, source, folder, fabric.device, fabric.autocast, large, keep_alpha)
         with closing(written):
             translations = list(progress_bar(written, "translating", len(images)))
-    announce(f"translated {len(images)} {'image' if len(images) == 1 else 'images'}: {target}")
+    announce(f"translated {len(images)} {'image' if len(images) == 1 else 'images'}: {readable(target)}")
     _announce_notes([*passed_over(others), *_remarks(translations, source)])
 
 
@@ -121,7 +121,7 @@ def _with_progress(bands: Iterator[None], total: int) -> Iterable[None]:
 def _announce_plan(source: Path, plan: Plan) -> None:
     size = f"{plan.picture.width} x {plan.picture.height} pixels"
     needs = f"at most {gigabytes(plan.memory, up=True)} GB of memory and {gigabytes(plan.disk, up=True)} GB of disk"
-    announce(f"{source}: {size} go in {plan.tiles} tiles, with {needs}")
+    announce(f"{readable(source)}: {size} go in {plan.tiles} tiles, with {needs}")
 
 
 def _remarks(translations: Sequence[Translation], source: Path) -> list[str]:
