@@ -81,17 +81,20 @@ class LargePictures:
             return self._as_a_whole(source, target)
         with scratch_folder(target) as folder:
             encoded = folder / f"encoded{target.suffix.lower()}"
-            if fits:
-                png = folder / "translated.png"
-                remarks = self._as_a_whole(source, png)
-                encode(png, encoded)
-            else:
-                remarks = self._in_tiles(source, about, encoded, memory)
-            move(encoded, target)
+            try:
+                if fits:
+                    png = folder / "translated.png"
+                    remarks = self._as_a_whole(source, png)
+                    encode(png, encoded)
+                else:
+                    remarks = self._in_tiles(source, about, encoded, memory)
+                move(encoded, target)
+            except OSError as error:
+                raise OSError(error.errno, f"{error.strerror}; nothing is written", str(target)) from error
         return remarks
 
     def _allowed(self) -> int:
-        return self._memory or int(MOST * free_memory(self._device))
+        return int(MOST * free_memory(self._device)) if self._memory is None else self._memory
 
     def _as_a_whole(self, source: Path, target: Path) -> list[str]:
         return translate_file(self._generator, source, target, self._device, self._autocast).remarks
@@ -101,7 +104,7 @@ class LargePictures:
         """Writes the translation of ``source`` to ``encoded``, and all other files to the same folder."""
         folder = encoded.parent
         plan = planned(self._generator, about, memory, folder, self._device, self._keep_alpha)
-        check_disk(folder, plan.disk, source)
+        check_disk(folder.parent, plan.disk, source)
         self._tell(source, plan)
         alpha = folder / "alpha" if self._keep_alpha else None
         remarks = read_rows(source, plan.picture.path, alpha, about.is_streamed)

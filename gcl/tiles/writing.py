@@ -1,5 +1,6 @@
 """Encodes a picture from files of its rows as PNG or TIFF, without holding it in memory and without metadata."""
 
+import errno
 import os
 import struct
 from pathlib import Path
@@ -79,10 +80,7 @@ def most_encoded(height: int, width: int, channels: int) -> int:
 
 
 def encode(file: Path, target: Path) -> None:
-    """Writes the picture in ``file``, a PNG or TIFF, to ``target``, whose suffix decides how.
-
-    OSError if it cannot be written, for instance because the disk is full.
-    """
+    """Writes the picture in ``file``, a PNG or TIFF, to ``target``, whose suffix decides how; OSError if that fails."""
     image = pyvips.Image.new_from_file(str(file), access="sequential")
     try:
         if target.suffix.lower() == ".png":
@@ -94,7 +92,8 @@ def encode(file: Path, target: Path) -> None:
                 str(target), keep="none", compression="deflate", predictor="horizontal", bigtiff=large, **tiles
             )
     except pyvips.Error as error:
-        raise OSError(f"{target}: cannot be written: {str(error).strip().splitlines()[-1]}") from error
+        # libvips tells no number; nearly always the disk is full.
+        raise OSError(errno.EIO, f"cannot be written: {str(error).strip().splitlines()[-1]}", str(target)) from error
 
 
 def move(file: Path, target: Path) -> None:

@@ -106,7 +106,7 @@ def translate(
     memory: Annotated[
         float | None,
         typer.Option(
-            min=0,
+            min=0.001,
             help="GB that translating one image may take; larger ones go in tiles.",
             show_default="translate.memory",
         ),
