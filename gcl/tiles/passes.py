@@ -119,11 +119,11 @@ class _Cut:
 
     def _file(self, given: Map) -> Stored:
         """A file for the map ``given``, preferably one that is free: to overwrite a file is faster than to make one."""
-        fitting = [file for file in self._free if file.shape == given.shape]
-        if fitting:
-            self._free.remove(fitting[0])
-        path = fitting[0].path if fitting else self._picture.path.with_name(f"map_{next(self._numbers)}")
-        return Stored(path, given.shape, self._picture.device)
+        # Files of other sizes do not wait for a later map: that would take disk.
+        self._free = [file for file in self._free if file.shape == given.shape]
+        if self._free:
+            return self._free.pop()
+        return Stored(self._picture.path.with_name(f"map_{next(self._numbers)}"), given.shape, self._picture.device)
 
 
 def _extended(given: Map, layers: list[RowLayer]) -> Computed:

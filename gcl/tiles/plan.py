@@ -26,7 +26,7 @@ FIXED = 2**26
 """The bytes that reading, writing and the libraries take besides, whatever the size."""
 
 ENOUGH = 2**28
-"""The bytes of a band's maps beyond which a higher band would not be translated any faster."""
+"""The bytes of a band's maps beyond which a higher band would hardly be translated faster."""
 
 AROUND = 12
 """The float32 numbers per pixel that a whole picture takes besides the generator's maps: itself, padded, translated."""

@@ -83,8 +83,11 @@ class LargePictures:
         with scratch_folder(target) as folder:
             encoded = folder / f"encoded{target.suffix.lower()}"
             way = self._as_a_whole if self._fits(about) else self._in_tiles
-            remarks = way(source, about, encoded)
-            move(encoded, target)
+            try:
+                remarks = way(source, about, encoded)
+                move(encoded, target)
+            except OSError as error:
+                raise OSError(error.errno, f"{error.strerror}; nothing is written", str(target)) from error
         return remarks
 
     def _fits(self, about: Header) -> bool:
@@ -96,7 +99,7 @@ class LargePictures:
 
     def _as_a_whole(self, source: Path, about: Header, encoded: Path) -> list[str]:
         """Writes the translation of ``source`` to ``encoded``."""
-        check_disk(encoded.parent, most_encoded(about.height, about.width, 4 if self._keep_alpha else 3), source)
+        check_disk(encoded.parents[1], most_encoded(about.height, about.width, 4 if self._keep_alpha else 3), source)
         png, own = encoded.with_suffix(".png"), (self._device, self._autocast, self._keep_alpha)
         remarks = translate_file(self._generator, source, png, *own).remarks
         if png != encoded:
@@ -108,7 +111,7 @@ class LargePictures:
         """Writes the translation of ``source`` to ``encoded``, and all other files to the same folder."""
         folder = encoded.parent
         plan = planned(self._generator, about, self._memory, folder, self._device, self._keep_alpha)
-        check_disk(folder, plan.disk, source)
+        check_disk(folder.parent, plan.disk, source)
         self._tell(source, plan)
         alpha = folder / "alpha" if self._keep_alpha else None
         remarks = read_rows(source, plan.picture.path, alpha, about.is_streamed)
