@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from gcl.networks.channel_statistics import ChannelStatistics
 from gcl.networks.generator import INSIDE, Generator, ResidualBlock
 from gcl.tiles.layers import WHOLE_PICTURE, Pointwise, RowLayer, Rows, normalising, row_layers
 from gcl.tiles.maps import Computed, Kept, Map, Picture, Stored, Sum
-from gcl.tiles.statistics import ChannelStatistics
 
 
 class Pass(NamedTuple):
