@@ -87,6 +87,16 @@ def test_instance_norm_equals_torchs_and_keeps_the_memory_format(memory_format):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+@torch.inference_mode()
+def test_a_large_picture_is_normalised_by_its_exact_statistics():
+    """Added up in float32, as torch's batch normalisation does, a million values would be wrong by 1e-3."""
+    images = (torch.randn(2, 3, 1000, 1000) * 0.5 + 0.7).to(memory_format=torch.channels_last)
+    normalised = InstanceNorm2d()(images)
+    assert normalised.is_contiguous(memory_format=torch.channels_last)
+    expected = torch.nn.functional.instance_norm(images.double())
+    torch.testing.assert_close(normalised.double(), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("network", [Generator(4, 1), Generator(4, 1, resampling="resize"), Discriminator(4, 2)])
 def test_gradients_are_the_same_in_either_memory_format(network):
     """Operations that work in place overwrite nothing that a backward pass needs."""

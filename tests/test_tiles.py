@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gcl.errors import UserError
+from gcl.networks.channel_statistics import ChannelStatistics
 from gcl.networks.generator import Generator
 from gcl.networks.inference import translate_image
 from gcl.tiles.halo import halo
@@ -16,7 +17,6 @@ from gcl.tiles.maps import Computed, Picture
 from gcl.tiles.passes import passes
 from gcl.tiles.plan import padded_size, planned, whole_memory
 from gcl.tiles.reading import Header
-from gcl.tiles.statistics import ChannelStatistics
 from gcl.tiles.translation import LargePictures
 from pipeline.benchmarks.memory import in_new_process, memory_rise
 
@@ -83,6 +83,11 @@ def test_any_number_of_downsamplings_and_memory_format_equals_the_whole(
     network = generator(downsamplings=downsamplings, resampling=resampling).to(memory_format=memory_format)
     pixels = noise(50, 43)
     assert (in_bands(network, pixels, 8, tmp_path) - as_a_whole(network, pixels)).abs().max() < 1e-4
+
+
+def test_a_picture_so_large_that_sums_in_float32_lose_digits_equals_the_whole_too(tmp_path):
+    network, pixels = generator(blocks=1).to(memory_format=torch.channels_last), noise(900, 1100)
+    assert (in_bands(network, pixels, 100, tmp_path) - as_a_whole(network, pixels)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("resampling", ["blur", "resize"])

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gcl.errors import UserError
+from gcl.networks.channel_statistics import ChannelStatistics
 from gcl.networks.generator import ResidualBlock
 from gcl.networks.layers import BlurDownsample, BlurUpsample, InstanceNorm2d, PositionNorm2d, ReflectionPad2d
-from gcl.tiles.statistics import ChannelStatistics
 
 WHOLE_PICTURE = InstanceNorm2d
 """The layer whose output depends on all rows of its input."""

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from gcl.networks.channel_statistics import ChannelStatistics
 from gcl.networks.generator import INSIDE, Generator, ResidualBlock
 from gcl.networks.layers import BlurUpsample
 from gcl.tiles.layers import WHOLE_PICTURE, Pointwise, RowLayer, Rows, normalising, row_layers
 from gcl.tiles.maps import Computed, Kept, Map, Picture, Stored, Sum
-from gcl.tiles.statistics import ChannelStatistics
 
 STORED_BEFORE = (ResidualBlock, BlurUpsample, nn.Upsample)
 """The layers before which a pass ends if no normalisation ends it."""
