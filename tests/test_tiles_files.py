@@ -20,10 +20,11 @@ from PIL import Image
 
 from gcl.errors import UserError
 from gcl.images.decoding import BadImageError, decode
-from gcl.tiles import writing
+from gcl.tiles import reading, writing
 from gcl.tiles.memory import free_in_groups
-from gcl.tiles.reading import TURNS, header, read_rows
+from gcl.tiles.reading import header, read_rows
 from gcl.tiles.translation import LargePictures
+from gcl.tiles.turning import TURNS
 from gcl.tiles.writing import RowFile, encode
 from tests.models import save_model, small_generator
 from tests.pictures import exif, on_white, palette, png, png_header, png_of, profile, saved, tiff, turned, without_ink
@@ -136,6 +137,14 @@ def test_tiffs_become_upright_in_rows_and_as_a_whole(tmp_path, name, orientation
     np.testing.assert_array_equal(rows, whole)
     # Half-transparent pixels and inks may be rounded to either level.
     np.testing.assert_allclose(whole.astype(int), upright, atol=0 if by_rows else 1)
+
+
+def test_a_picture_of_another_size_than_its_header_tells_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.bmp").write_bytes(BY_PILLOW["rgb.bmp"])
+    about = header(tmp_path / "a.bmp")
+    monkeypatch.setattr(reading, "header", lambda path: about._replace(height=about.width, width=about.height))
+    with pytest.raises(BadImageError, match=r"a\.bmp: its header tells 37 x 53 pixels, but it has 53 x 37"):
+        read_rows(tmp_path / "a.bmp", tmp_path / "rows", None, is_streamed=False)
 
 
 def test_a_strip_of_more_than_50_mib_is_read(tmp_path):

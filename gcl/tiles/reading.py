@@ -7,21 +7,21 @@ converts what it decoded. libvips is given only what both decode alike:
 | --- | --- |
 | 8 bits, gray, RGB or a palette (PNG, JPEG, WebP, GIF, TIFF) | its pixels |
 | 16 bits, gray or RGB (PNG, TIFF) | scaled by 255/65535 and rounded |
-| an alpha channel (not of TIFF) | composited onto white; also a file of its own, if asked for |
+| an alpha channel (not of TIFF) | composited onto white; also a file of its own, if asked for and not opaque |
 | a colour profile, an orientation, several frames | the same as in smaller pictures |
-| anything else, such as CMYK, AVIF or BMP | what Pillow makes of it, if there is memory |
+| anything else, such as CMYK, YCbCr in a TIFF, AVIF or BMP | what Pillow makes of it, if there is memory |
 
-Interlaced PNGs, progressive JPEGs, WebP and GIF are held in memory by libvips too, 3 to 10 bytes per pixel;
-of a TIFF two rows of tiles, or one strip.
+Interlaced PNGs, progressive JPEGs, WebP and GIF are held in memory by libvips too, 3 to 10 bytes per pixel.
+So are two rows of a TIFF's tiles, a compressed strip, or a strip of separate planes twice.
 """
 
 import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyvips
@@ -39,6 +39,7 @@ from gcl.images.decoding import (
     decode_with_alpha,
     to_srgb,
 )
+from gcl.tiles.turning import TURNS, turn
 from gcl.tiles.writing import naming
 
 logging.getLogger("pyvips").propagate = False
@@ -76,18 +77,6 @@ YCBCR, UNCOMPRESSED, JPEG_IN_TIFF, SEPARATE_PLANES = 6, 1, 7, 2
 
 ORIENTATION_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
-TURNS = {
-    1: (False, False, False),
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
-"""What makes a picture of this orientation upright: rows become columns; then rows, then columns are reversed."""
-
 
 class Header(NamedTuple):
     """What a file says of its picture.
@@ -112,8 +101,9 @@ def header(path: Path) -> Header:
     """What ``path`` says of its picture, without decoding it. Raises BadImageError."""
     try:
         image = _opened(path)
-        if _is_plain(image, path):
-            return _header(image, _orientation(image), is_streamed=True, memory=_held(image, path))
+        tags = _parsed(path, image).tag_v2 if image.get("vips-loader") == "tiffload_source" else {}
+        if _is_plain(image, tags):
+            return _header(image, _orientation(image), is_streamed=True, memory=_held(image, tags))
     except Exception:
         pass  # Pillow reads more kinds, and tells what is wrong
     with WARNING_FILTERS, warnings.catch_warnings(action="ignore"):
@@ -148,8 +138,8 @@ def _header(image: pyvips.Image | Image.Image, orientation: int, is_streamed: bo
     return Header(height, width, is_streamed, memory)
 
 
-def _held(image: pyvips.Image, path: Path) -> int:
-    """The bytes that libvips holds at once while it decodes ``image``, besides a few rows."""
+def _held(image: pyvips.Image, tags: Mapping) -> int:
+    """The bytes that libvips holds at once while it decodes ``image``, a TIFF of these ``tags``, besides a few rows."""
     fields, stored = image.get_fields(), image.bands * (2 if image.format == "ushort" else 1)
     match image.get("vips-loader"):
         case "pngload_source":
@@ -157,14 +147,14 @@ def _held(image: pyvips.Image, path: Path) -> int:
         case "jpegload_source":
             each = 2 * stored if "jpeg-multiscan" in fields else 0
         case "tiffload_source":
-            return _held_of_tiff(image.height, image.width * stored, stored, _parsed(path, image).tag_v2)
+            return _held_of_tiff(image.height, image.width * stored, stored, tags)
         case _:
             each = 2 * (stored + 1)
     return each * image.width * image.height
 
 
-def _held_of_tiff(height: int, row: int, pixel: int, tags: TiffImagePlugin.ImageFileDirectory_v2) -> int:
-    """The same for a TIFF whose rows and pixels have so many bytes, as it was measured."""
+def _held_of_tiff(height: int, row: int, pixel: int, tags: Mapping) -> int:
+    """The same, as it was measured, for a TIFF with so many bytes in a row and in a pixel."""
     if ExifTags.Base.TileLength in tags:
         # Two rows of tiles, each up to a tile wider than the picture, and one tile.
         return tags[ExifTags.Base.TileLength] * (2 * row + 3 * pixel * tags[ExifTags.Base.TileWidth])
@@ -175,19 +165,15 @@ def _held_of_tiff(height: int, row: int, pixel: int, tags: TiffImagePlugin.Image
     return max(tags.get(ExifTags.Base.StripByteCounts, (0,))) if is_compressed else 0
 
 
-def _is_plain(image: pyvips.Image, path: Path) -> bool:
-    """Whether libvips decodes ``image`` as Pillow would."""
+def _is_plain(image: pyvips.Image, tags: Mapping) -> bool:
+    """Whether libvips decodes ``image``, a TIFF if there are ``tags``, as Pillow would."""
     is_known = image.get("vips-loader") in LOADERS and image.format in ("uchar", "ushort") and image.bands <= 4
-    is_tiff = image.get("vips-loader") == "tiffload_source"
-    is_odd = is_tiff and _is_odd_tiff(image, _parsed(path, image).tag_v2)
-    return is_known and image.interpretation in ("srgb", "b-w", "rgb16", "grey16") and not is_odd
-
-
-def _is_odd_tiff(image: pyvips.Image, tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
-    """Whether libvips shows numbers that are not the colours: YCbCr, unless JPEG's decoder converts it, or colours
-    multiplied by a fourth band, which may be anything."""
+    # A fourth band of a TIFF may be anything, and its colours may be multiplied by it.
+    is_odd = bool(tags) and image.hasalpha()
+    # libvips takes YCbCr for RGB unless JPEG's decoder has converted it.
     is_ycbcr = tags.get(ExifTags.Base.PhotometricInterpretation) == YCBCR
-    return image.hasalpha() or (is_ycbcr and tags.get(ExifTags.Base.Compression) != JPEG_IN_TIFF)
+    is_odd |= is_ycbcr and tags.get(ExifTags.Base.Compression) != JPEG_IN_TIFF
+    return is_known and image.interpretation in ("srgb", "b-w", "rgb16", "grey16") and not is_odd
 
 
 def _parsed(path: Path, image: pyvips.Image) -> ImageFile.ImageFile:
@@ -217,7 +203,7 @@ def _read_by_rows(path: Path, colours: Path, alpha: Path | None) -> list[str]:
         raise BadImageError(path, f"cannot be decoded: {lines[-1]}") from error
     for file, bands in ((colours, 3), (alpha, 1)):
         if orientation != 1 and file and file.exists():
-            _turn(file, image.height, image.width, bands, orientation)
+            turn(file, image.height, image.width, bands, orientation)
     return remarks
 
 
@@ -292,38 +278,3 @@ def _strips(image: pyvips.Image) -> Iterator[np.ndarray]:
         count = min(rows, image.height - top)
         fetched = region.fetch(0, top, image.width, count)
         yield np.frombuffer(fetched, kind).reshape(count, image.width, image.bands)
-
-
-def _turn(file: Path, height: int, width: int, bands: int, orientation: int) -> None:
-    """Makes the picture (height, width, bands) in ``file`` upright, a few rows of the result at a time."""
-    sideways, rows_reversed, columns_reversed = TURNS[orientation]
-    rows, columns = (width, height) if sideways else (height, width)
-    turned, step = file.with_name(f"{file.name}_upright"), max(1, STRIP // (columns * bands))
-    with file.open("rb") as given, turned.open("wb") as stream:
-        for top in range(0, rows, step):
-            start, stop = top, min(top + step, rows)
-            if rows_reversed:
-                start, stop = rows - stop, rows - start
-            read = _columns if sideways else _rows
-            block = read(given, start, stop, (height, width, bands))
-            if rows_reversed:
-                block = block[::-1]
-            if columns_reversed:
-                block = block[:, ::-1]
-            stream.write(np.ascontiguousarray(block))
-    turned.replace(file)
-
-
-def _rows(stream: BinaryIO, start: int, stop: int, shape: tuple[int, int, int]) -> np.ndarray:
-    """The rows from ``start`` to ``stop`` of a picture of this ``shape``, (rows, W, bands)."""
-    _, width, bands = shape
-    content = os.pread(stream.fileno(), (stop - start) * width * bands, start * width * bands)
-    return np.frombuffer(content, np.uint8).reshape(-1, width, bands)
-
-
-def _columns(stream: BinaryIO, start: int, stop: int, shape: tuple[int, int, int]) -> np.ndarray:
-    """The columns from ``start`` to ``stop`` as rows, (columns, H, bands)."""
-    height, width, bands = shape
-    size = (stop - start) * bands
-    content = b"".join(os.pread(stream.fileno(), size, (row * width + start) * bands) for row in range(height))
-    return np.frombuffer(content, np.uint8).reshape(height, -1, bands).swapaxes(0, 1)
