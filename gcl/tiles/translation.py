@@ -6,6 +6,7 @@ other, and the statistics are complete before any of them goes on (:mod:`gcl.til
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -66,12 +67,14 @@ class LargePictures:
         # Later, what this process has freed and kept would count as taken.
         self._memory = int(MOST * free_memory(device)) if memory is None else memory
         self._tell, self._follow = tell, follow
+        # The images of a folder often have the same size.
+        self._whole_memory = lru_cache(partial(whole_memory, self._generator))
 
     def concerns(self, path: Path, at_once: int) -> bool:
         """Whether the picture is large, or ``at_once`` of its size would take too much memory."""
         about = header(path)
         is_large = about.pixels >= inference.LARGE_IMAGE
-        return is_large or at_once * whole_memory(self._generator, about.height, about.width) > self._memory
+        return is_large or at_once * self._whole_memory(about.height, about.width) > self._memory
 
     def translate(self, source: Path, target: Path) -> list[str]:
         """Writes the translation of ``source`` to ``target``, a PNG or a tiled TIFF; returns remarks on the picture.
@@ -92,7 +95,7 @@ class LargePictures:
 
     def _fits(self, about: Header) -> bool:
         """Whether the picture is translated as a whole."""
-        whole = whole_memory(self._generator, about.height, about.width)
+        whole = self._whole_memory(about.height, about.width)
         if self._device.type == "cuda" and largest_map(self._generator, about.height, about.width) >= MOST_ON_CUDA:
             return False
         return about.pixels <= MOST_PIXELS and whole <= self._memory
