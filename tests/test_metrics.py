@@ -88,6 +88,7 @@ def by_name(results: list[Result]) -> dict[str, Result]:
 def test_names_tell_the_features(features, sets, pairs):
     assert [metric.name_on(FEATURE_SETS[features]) for metric in METRICS] == [
         *sets,
+        f"sifid_{pairs}",
         f"lpips_{pairs}_to_input",
         f"structure_{pairs}_to_input",
         f"lpips_{pairs}_to_truth",
