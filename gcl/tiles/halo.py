@@ -1,7 +1,7 @@
 """How far around itself a tile has to see, if the generator can translate tiles on their own at all."""
 
 from gcl.networks.generator import Generator
-from gcl.tiles.layers import WHOLE_PICTURE, Chain, Rows, Shape, row_layers
+from gcl.tiles.layers import WHOLE_PICTURE, Rows, Shape, whole_chain
 
 FAR = 2**16
 """Rows so far from the edges of a map that no padding reaches them."""
@@ -14,7 +14,7 @@ def halo(generator: Generator) -> int | None:
     """
     if any(isinstance(layer, WHOLE_PICTURE) for layer in generator.modules()):
         return None
-    chain = Chain([row for layer in generator.model for row in row_layers(layer)])
+    chain = whole_chain(generator)
     rows = Rows(FAR, FAR + generator.stride)
     needed = chain.spans(rows, Shape(3, 2 * FAR, 2 * FAR))[0]
     reach = max(rows.start - needed.start, needed.stop - rows.stop)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gcl.errors import UserError
 from gcl.networks.channel_statistics import ChannelStatistics
-from gcl.networks.generator import ResidualBlock
+from gcl.networks.generator import Generator, ResidualBlock
 from gcl.networks.layers import BlurDownsample, BlurUpsample, InstanceNorm2d, PositionNorm2d, ReflectionPad2d
 
 WHOLE_PICTURE = InstanceNorm2d
@@ -239,6 +239,11 @@ class Chain:
         spans = self.spans(rows, given)
         steps = zip(self.layers, self.shapes(given), spans, spans[1:], strict=False)
         return max((layer.peak(at, wanted, shape) for layer, shape, at, wanted in steps), default=0)
+
+
+def whole_chain(generator: Generator) -> Chain:
+    """All layers of ``generator`` in one chain."""
+    return Chain([row for layer in generator.model for row in row_layers(layer)])
 
 
 def row_layers(module: nn.Module) -> list[RowLayer]:

@@ -13,7 +13,7 @@ import torch
 from gcl.errors import UserError
 from gcl.networks.generator import Generator
 from gcl.networks.inference import padded_side
-from gcl.tiles.layers import Chain, Rows, Shape, row_layers
+from gcl.tiles.layers import Rows, Shape, whole_chain
 from gcl.tiles.maps import Picture
 from gcl.tiles.passes import Pass, passes
 from gcl.tiles.reading import Header
@@ -73,14 +73,13 @@ def whole_memory(generator: Generator, height: int, width: int) -> int:
 
 def whole_maps(generator: Generator, height: int, width: int) -> int:
     """The most bytes of maps that are held at once while the picture, already padded, is translated as a whole."""
-    chain, shape = Chain([row for layer in generator.model for row in row_layers(layer)]), Shape(3, height, width)
-    return chain.peak(Rows(0, height), shape) + AROUND * Shape(1, height, width).bytes(height)
+    shape = Shape(3, height, width)
+    return whole_chain(generator).peak(Rows(0, height), shape) + AROUND * Shape(1, height, width).bytes(height)
 
 
 def largest_map(generator: Generator, height: int, width: int) -> int:
     """The numbers of the largest map while the picture is translated as a whole."""
-    chain = Chain([row for layer in generator.model for row in row_layers(layer)])
-    shapes = chain.shapes(Shape(3, *padded_size(generator, height, width)))
+    shapes = whole_chain(generator).shapes(Shape(3, *padded_size(generator, height, width)))
     return max(channels * rows * columns for channels, rows, columns in shapes)
 
 
